@@ -1,0 +1,26 @@
+"""The one exception that a user's mistake raises; the command line prints it as a sentence and exits with 2."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what the user gave: the message says what is wrong, where, and what to do.
+
+    Example:
+        >>> raise UserError("train.jsonl:3: 'text' is empty; remove the row or fill it")
+        Traceback (most recent call last):
+        ...
+        llm_jepa.errors.UserError: train.jsonl:3: 'text' is empty; remove the row or fill it
+    """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint that names the known word nearest to `name`, or an empty string.
+
+    Example:
+        >>> nearest("wieght", ["weight", "gamma"])
+        "; did you mean 'weight'?"
+    """
+    match = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{match[0]}'?" if match else ""

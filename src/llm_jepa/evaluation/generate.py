@@ -1,0 +1,218 @@
+"""Greedy decoding in batches: token ids in, token ids out, with transformers' own `generate`.
+
+The module pads, calls and cuts. It knows no text, no file and no score; prompts are never truncated.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AttentionMaskInterface, GenerationConfig, PreTrainedModel
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+from llm_jepa.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What a model generated after one prompt.
+
+    Attributes:
+        tokens: the generated token ids up to the stop token, which is excluded.
+        stopped: whether a stop token ended the generation (else the token limit did).
+    """
+
+    tokens: tuple[int, ...]
+    stopped: bool
+
+    @property
+    def length(self) -> int:
+        """Number of generated tokens, the stop token included."""
+        return len(self.tokens) + self.stopped
+
+
+def generate(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    stop_ids: Collection[int],
+    pad_id: int,
+    max_new_tokens: int,
+    batch_size: int,
+) -> Iterator[tuple[int, Generation]]:
+    """Decode every prompt greedily; yield each prompt's index and its generation, batch by batch.
+
+    The longest prompts come first, so a batch too large for the memory fails at once. A result is the one the prompt
+    gets alone, up to the rounding of the model's number format. The model's generation settings (temperature,
+    penalties, forced tokens) have no effect, and between batches the model is as the caller left it, training mode
+    included. All arguments are checked before this returns; the first batch runs at the first `next`.
+
+    Args:
+        model: a causal language model; a LoRA model of peft works too.
+        prompts: token ids of each prompt, template and all, unpadded.
+        stop_ids: any of these ends a generation.
+        pad_id: fills up shorter prompts and is masked; may be one of `stop_ids`.
+        max_new_tokens: most tokens generated for one prompt, the stop token included.
+        batch_size: prompts decoded together.
+
+    Raises:
+        UserError: a prompt is empty, or with `max_new_tokens` longer than the model's positions.
+    """
+    _check_arguments(model, stop_ids=stop_ids, pad_id=pad_id, max_new_tokens=max_new_tokens)
+    check_prompts(model, {f"prompt {i}": ids for i, ids in enumerate(prompts)}, max_new_tokens=max_new_tokens)
+    settings = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        use_cache=True,
+        eos_token_id=sorted(stop_ids),
+        pad_token_id=pad_id,
+    )
+    batches = longest_first([len(ids) for ids in prompts], batch_size)
+    return _stream(model, prompts, batches, settings)
+
+
+def longest_first(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Divide indices into batches, longest first and equal lengths in the given order; only the last may be smaller.
+
+    Example:
+        >>> longest_first([3, 9, 3, 7, 1], 2)
+        [[1, 3], [0, 2], [4]]
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def check_prompts(model: PreTrainedModel, prompts: Mapping[str, Sequence[int]], *, max_new_tokens: int) -> None:
+    """Raise `UserError` for the first prompt that is empty or that leaves no room for `max_new_tokens`.
+
+    Args:
+        model: its `max_position_embeddings` is the room, in tokens; a model without has no limit.
+        prompts: token ids by the name that stands in the error message.
+        max_new_tokens: most tokens generated for one prompt.
+    """
+    try:
+        room = model.config.get_text_config().max_position_embeddings
+    except AttributeError:
+        room = None
+    for name, ids in prompts.items():
+        if not ids:
+            raise UserError(f"{name} has no tokens; a prompt needs at least one")
+        total = len(ids) + max_new_tokens
+        if room is not None and total > room:
+            raise UserError(
+                f"{name} has {len(ids)} tokens, and with max_new_tokens {max_new_tokens} that makes {total}: more than "
+                f"the model's {room} positions; lower max_new_tokens or leave the example out (prompts are never cut)"
+            )
+
+
+def _check_arguments(model: PreTrainedModel, *, stop_ids: Collection[int], pad_id: int, max_new_tokens: int) -> None:
+    if not stop_ids:
+        raise ValueError("stop_ids is empty: no generation would ever stop; give the end-of-text and end-of-turn ids")
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
+    vocabulary = model.config.get_text_config().vocab_size
+    if not 0 <= pad_id < vocabulary:
+        raise ValueError(f"pad_id is {pad_id}, outside the model's vocabulary of {vocabulary}; take a stop id for it")
+
+
+def _stream(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    batches: Sequence[Sequence[int]],
+    settings: GenerationConfig,
+) -> Iterator[tuple[int, Generation]]:
+    for batch in batches:
+        generations = _generate_batch(model, [prompts[index] for index in batch], settings)
+        yield from zip(batch, generations, strict=True)
+
+
+def _generate_batch(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], settings: GenerationConfig
+) -> list[Generation]:
+    pad_id, stop_ids = settings.pad_token_id, frozenset(settings.eos_token_id)
+    width = max(len(ids) for ids in prompts)
+    gaps = [width - len(ids) for ids in prompts]
+    rows = [[pad_id] * gap + list(ids) for gap, ids in zip(gaps, prompts, strict=True)]
+    seen = [[0] * gap + [1] * len(ids) for gap, ids in zip(gaps, prompts, strict=True)]
+    padding = _padding_masked(model) if any(gaps) else nullcontext()
+    with torch.inference_mode(), _evaluating(model), _without_own_settings(model), padding:
+        output = model.generate(  # pyright: ignore[reportCallIssue] - mixed into causal models only
+            input_ids=torch.tensor(rows, device=model.device),
+            attention_mask=torch.tensor(seen, device=model.device),
+            generation_config=settings,
+        )
+    return [_cut(row, stop_ids) for row in output[:, width:].tolist()]
+
+
+def _cut(row: Sequence[int], stop_ids: Collection[int]) -> Generation:
+    """Keep what precedes the first stop token: what follows it is padding up to the batch's longest generation."""
+    end = next((place for place, token in enumerate(row) if token in stop_ids), None)
+    return Generation(tokens=tuple(row[:end]), stopped=end is not None)
+
+
+@contextmanager
+def _padding_masked(model: PreTrainedModel) -> Iterator[None]:
+    """Make sure that padding is masked, and that a pad, which sees nothing, does not become NaN.
+
+    Eager attention adds the lowest number of the model's format to what may not be seen. Where a row has nothing else
+    (left padding) that can overflow to a row of -inf, in float16 by rounding and in float64 by the softmax in float32,
+    and the NaN spreads to every token. Such a row sees everything instead; nothing reads its result.
+
+    Raises:
+        ValueError: the attention has no mask function; transformers would drop the mask without a word.
+    """
+    name = model.config._attn_implementation
+    if name not in ALL_MASK_ATTENTION_FUNCTIONS:
+        raise ValueError(
+            f"attention '{name}' has no mask function, so padding would be attended to; register one with "
+            "transformers.AttentionMaskInterface, or generate with batch_size 1"
+        )
+    own = ALL_MASK_ATTENTION_FUNCTIONS[name]
+
+    def without_empty_rows(*arguments: Any, **options: Any) -> Any:
+        mask = own(*arguments, **options)
+        if not isinstance(mask, torch.Tensor) or not mask.is_floating_point():
+            return mask
+        return mask.masked_fill((mask < 0).all(dim=-1, keepdim=True), 0)
+
+    AttentionMaskInterface.register(name, without_empty_rows)
+    try:
+        yield
+    finally:
+        AttentionMaskInterface.register(name, own)
+
+
+@contextmanager
+def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """Put every module into evaluation mode, and afterwards exactly those back that were in training mode."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def _without_own_settings(model: PreTrainedModel) -> Iterator[None]:
+    """Lend the model blank generation settings, and afterwards give it back its own.
+
+    `generate` fills every setting that its argument leaves at None from the model's own (forced and suppressed tokens,
+    a minimal length, a list of bad words), and None cannot be insisted on. The walk over the modules reaches the model
+    inside a peft wrapper.
+    """
+    owners = [module for module in model.modules() if isinstance(module, PreTrainedModel) and module.can_generate()]
+    own = [owner.generation_config for owner in owners]
+    try:
+        for owner in owners:
+            owner.generation_config = GenerationConfig()
+        yield
+    finally:
+        for owner, settings in zip(owners, own, strict=True):
+            owner.generation_config = settings

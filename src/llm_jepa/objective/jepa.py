@@ -1,0 +1,126 @@
+"""The LLM-JEPA objective: named tensors in, named terms out. It knows no model and no trainer."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from llm_jepa.objective.distances import Cosine, Distance
+from llm_jepa.objective.dropout import dropped
+from llm_jepa.packing.batch import Encoded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What the terms are divided by: counts over the whole optimizer step, all micro-batches and all ranks.
+
+    Attributes:
+        labels: label tokens.
+        pairs: pairs, also those of a dropped term (else dropout would change lambda).
+    """
+
+    labels: float
+    pairs: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The loss of one micro-batch and its parts; parts add up over the micro-batches and ranks of a step.
+
+    Attributes:
+        loss: gamma * next_token + weight * jepa.
+        next_token: mean negative log-likelihood of the label tokens, in nats.
+        jepa: mean distance of the pairs.
+    """
+
+    loss: Float[Tensor, ""]
+    next_token: Float[Tensor, ""]
+    jepa: Float[Tensor, ""]
+
+
+class Objective(ABC):
+    """What is minimised, as a function of one packed forward.
+
+    A view-free objective or a regulariser is another class of this kind and nothing else.
+    """
+
+    @property
+    @abstractmethod
+    def trains_views(self) -> bool:
+        """Whether any step of the training reads views with a gradient; else their segments are not even packed."""
+
+    @property
+    @abstractmethod
+    def gathers(self) -> bool:
+        """Whether the targets of all ranks are needed."""
+
+    @abstractmethod
+    def uses_views(self, *, seed: int, step: int) -> bool:
+        """Return whether this optimizer step reads views with a gradient."""
+
+    @abstractmethod
+    def __call__(self, encoded: Encoded, totals: Totals) -> Terms:
+        """Return the terms of a micro-batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JEPA(Objective):
+    """L = gamma * mean XEnt(next token) + weight * mean d(Pred(Enc(Text)), Enc(Code))  (paper, eq. 3).
+
+    Attributes:
+        gamma: weight of next-token prediction (paper: 1; Table 10 varies it).
+        weight: lambda, the weight of the JEPA term (paper: 0.5 to 4); 0 is plain training, bit for bit.
+        distance: d (paper: cosine).
+        stop_gradient: treat the target as a constant (the paper does not).
+        dropout: loss dropout rate: the share of optimizer steps without the JEPA term (paper: 0, 0.5, 0.75).
+
+    Raises:
+        ValueError: a value is out of range.
+
+    Example:
+        >>> JEPA(weight=0.0).trains_views, JEPA(weight=2.0, dropout=0.75).trains_views
+        (False, True)
+    """
+
+    gamma: float = 1.0
+    weight: float = 1.0
+    distance: Distance = field(default_factory=Cosine)
+    stop_gradient: bool = False
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.gamma < 0 or self.weight < 0:
+            raise ValueError(f"gamma is {self.gamma} and weight {self.weight}, but both are 0 or more")
+        if not 0 <= self.dropout <= 1:
+            raise ValueError(f"dropout is {self.dropout}, but a rate lies in 0..1")
+
+    @property
+    def trains_views(self) -> bool:
+        """Whether any step has a JEPA term."""
+        return self.weight > 0 and self.dropout < 1
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the distance compares with the targets of all ranks."""
+        return self.distance.contrastive
+
+    def uses_views(self, *, seed: int, step: int) -> bool:
+        """Return whether this optimizer step has a JEPA term."""
+        return self.trains_views and not dropped(rate=self.dropout, seed=seed, step=step)
+
+    def __call__(self, encoded: Encoded, totals: Totals) -> Terms:
+        """Return the terms of a micro-batch, each divided by the totals of the whole step."""
+        next_token = encoded.label_nll.sum() / max(totals.labels, 1)
+        loss = self.gamma * next_token
+        pairs = encoded.predicted.shape[0]
+        if pairs == 0:
+            return Terms(loss=loss, next_token=next_token.detach(), jepa=torch.zeros_like(next_token.detach()))
+        candidates = encoded.candidates.detach() if self.stop_gradient else encoded.candidates
+        matched = torch.arange(pairs, device=candidates.device) + encoded.first_candidate
+        jepa = self.distance(encoded.predicted, candidates, matched).sum() / max(totals.pairs, 1)
+        if self.weight > 0:
+            loss = loss + self.weight * jepa
+        return Terms(loss=loss, next_token=next_token.detach(), jepa=jepa.detach())

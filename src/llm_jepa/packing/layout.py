@@ -1,0 +1,157 @@
+"""A sample as a forest of segments, which one forward encodes exactly (docs/architecture.md).
+
+A segment is a root, or hangs on a prefix of a root: a token sees itself, what precedes it in its own segment, and the visible
+prefix of the parent. Positions are depths along that path. With Text `t`, Code `c`, and k = 2 [PRED] slots `p`, the shared
+layout of one pair is
+
+    segment 0   [prompt t t t | c c <stop>]     next-token prediction; Enc(Text) is read at the last t
+    segment 1          prefix t t t -> [p p]    Pred(Enc(Text)) is read at the last p
+    segment 2                         [c c]     Enc(Code) is read at the last c
+
+so that the extra cost is k + |Code| tokens. In the separate layout each view is a root of its own.
+"""
+
+from dataclasses import dataclass
+
+from llm_jepa.views.pairs import Direction
+from llm_jepa.views.predictor import slots, with_slots
+from llm_jepa.views.tokenize import Sample, TokenView
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive tokens that share what they see.
+
+    Attributes:
+        ids: token ids; a negative number is a predictor slot (`views.predictor`).
+        trained: for every token whether it carries next-token loss; empty when none does.
+        parent: index of the root segment it hangs on; None for a root.
+        visible: how many of the parent's first tokens it sees.
+    """
+
+    ids: tuple[int, ...]
+    trained: tuple[bool, ...] = ()
+    parent: int | None = None
+    visible: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Where one prediction and its target are read, each as (segment, token in the segment)."""
+
+    predicted: tuple[int, int]
+    target: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """The segments of one sample, and the pairs read from them."""
+
+    name: str
+    segments: tuple[Segment, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens of all segments."""
+        return sum(len(segment.ids) for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How samples become forests.
+
+    Attributes:
+        k: number of [PRED] tokens, 0 or more (paper: 0 to 4); with 0 the predictor is the identity.
+        prepend: put the [PRED] tokens before the view instead of after it (Table 3).
+        shared: read the first view from the trained sequence itself; else every view is a segment of its own.
+        framed: a view of its own is what the chat template makes of it as a single message (the official views), not the
+            bare content. Without effect on a view that is read from the sequence.
+        direction: which view predicts which.
+
+    Raises:
+        ValueError: `k` is negative.
+    """
+
+    k: int = 1
+    prepend: bool = False
+    shared: bool = True
+    framed: bool = False
+    direction: Direction = Direction.text_to_code
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.k < 0:
+            raise ValueError(f"k is {self.k}, but a number of [PRED] tokens is 0 or more")
+
+    def forest(self, sample: Sample) -> Forest:
+        """Return all segments: the trained sequences, then what the JEPA term needs besides."""
+        builder = _Builder(self, sample)
+        pairs = [builder.pair(*pair) for pair in self.direction.pairs(len(sample.views))]
+        return Forest(sample.name, tuple(builder.segments), tuple(pairs))
+
+
+def plain_forest(sample: Sample) -> Forest:
+    """Return the trained sequences alone: plain next-token prediction, or a step whose JEPA term is dropped.
+
+    Example:
+        >>> from llm_jepa.views.tokenize import TokenSequence
+        >>> plain_forest(Sample("a:1", (TokenSequence((5, 6), (False, True)),), ())).tokens
+        2
+    """
+    return Forest(sample.name, tuple(Segment(item.ids, item.trained) for item in sample.sequences), ())
+
+
+class _Builder:
+    """Adds segments as they are first needed, so that a view which is both predicted and predicting is encoded once."""
+
+    def __init__(self, layout: Layout, sample: Sample) -> None:
+        self.segments = list(plain_forest(sample).segments)
+        self._layout = layout
+        self._sample = sample
+        self._predicting = {predicting for predicting, _ in layout.direction.pairs(len(sample.views))}
+        self._alone: dict[tuple[int, bool], int] = {}
+
+    def pair(self, predicting: int, predicted: int) -> Pair:
+        """Return where view `predicting` predicts view `predicted`."""
+        return Pair(self._prediction(predicting), self._embedding(predicted))
+
+    def _embedding(self, index: int) -> tuple[int, int]:
+        view = self._sample.views[index]
+        if self._layout.shared and view.sequence is not None:
+            return view.sequence, view.end - 1
+        # Slots after the view are invisible to it, so one segment serves both readings; slots before it are not.
+        slotted = index in self._predicting and not self._layout.prepend
+        segment = self._segment(index, slotted=slotted)
+        return segment, len(self.segments[segment].ids) - 1 - (self._layout.k if slotted else 0)
+
+    def _prediction(self, index: int) -> tuple[int, int]:
+        view = self._sample.views[index]
+        if self._layout.k == 0:
+            return self._embedding(index)
+        if self._layout.shared and view.sequence is not None:
+            segment = self._hang(view, view.sequence)
+        else:
+            segment = self._segment(index, slotted=True)
+        return segment, len(self.segments[segment].ids) - 1
+
+    def _hang(self, view: TokenView, parent: int) -> int:
+        """Hang the slots on the prefix that ends with the view; slots before the view need it encoded anew."""
+        if self._layout.prepend:
+            return self._add(Segment((*slots(self._layout.k), *view.ids), parent=parent, visible=view.start))
+        return self._add(Segment(slots(self._layout.k), parent=parent, visible=view.end))
+
+    def _segment(self, index: int, *, slotted: bool) -> int:
+        """Return the root segment of a view of its own, with or without the slots."""
+        if (index, slotted) not in self._alone:
+            view = self._sample.views[index]
+            frame = view.framed[: view.frame] if self._layout.framed else ()
+            content = view.framed[view.frame :] if self._layout.framed else view.ids
+            k = self._layout.k if slotted else 0
+            ids = (*frame, *with_slots(content, k, prepend=self._layout.prepend))
+            self._alone[index, slotted] = self._add(Segment(ids))
+        return self._alone[index, slotted]
+
+    def _add(self, segment: Segment) -> int:
+        self.segments.append(segment)
+        return len(self.segments) - 1

@@ -1,0 +1,179 @@
+"""`JEPATrainer`: transformers' Trainer with one model call and one objective call per micro-batch.
+
+Overridden hooks of Trainer, and why: `get_batch_samples` counts label tokens and pairs of the whole optimizer step over all
+ranks, which every term is divided by; `compute_loss` makes the call; `log` adds the named terms and the monitors;
+`evaluation_loop` does the same over a held-out set; `floating_point_ops` counts what is computed.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
+
+from llm_jepa.errors import UserError
+from llm_jepa.model.encode import encode
+from llm_jepa.model.slots import train_slots
+from llm_jepa.objective.jepa import Objective, Totals
+from llm_jepa.packing.batch import Encoded, PackedBatch
+from llm_jepa.packing.collate import Collator
+from llm_jepa.packing.layout import Layout
+from llm_jepa.training.gather import gather_candidates
+from llm_jepa.training.meters import EvaluationMeter, StepMeter
+from llm_jepa.views.tokenize import Sample
+
+
+class Samples(Dataset[dict[str, Any]]):
+    """Samples as a data set whose items also tell their length to Trainer's length-grouping sampler."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return one sample and its trained tokens."""
+        sample = self._samples[index]
+        return {"input_ids": [token for sequence in sample.sequences for token in sequence.ids], "sample": sample}
+
+
+class JEPATrainer(Trainer):
+    """Trains a causal language model with an objective over views.
+
+    The model must have been prepared by `llm_jepa.model.load.prepare` (attention, predictor slots).
+
+    Args:
+        model: the prepared model, or a peft model around it.
+        args: plain `TrainingArguments`; `remove_unused_columns` is without effect.
+        objective: what is minimised.
+        layout: how samples become segments; its k must be the model's.
+        samples: the tokenised training set.
+        eval_samples: a held-out set for `evaluate`.
+        samples_per_row: how many samples share a row.
+        one_forward: pack; else every segment gets a row of its own.
+        options: more arguments of `Trainer`, such as `processing_class` or `callbacks`.
+
+    Raises:
+        UserError: several devices without a distributed launch (DataParallel splits packed rows wrongly).
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        args: TrainingArguments,
+        objective: Objective,
+        layout: Layout,
+        samples: Sequence[Sample],
+        eval_samples: Sequence[Sample] | None = None,
+        samples_per_row: int = 1,
+        one_forward: bool = True,
+        **options: Any,
+    ) -> None:
+        args = copy.copy(args)
+        args.remove_unused_columns = False
+        if args.n_gpu > 1:
+            raise UserError(f"{args.n_gpu} GPUs in one process: start with `accelerate launch`, or show it one of them")
+        train_slots(model, trained=objective.trains_views)
+        self.objective, self.layout, self.one_forward = objective, layout, one_forward
+        self._meter = StepMeter()
+        pad = 0 if options.get("processing_class") is None else options["processing_class"].pad_token_id or 0
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=Samples(samples),
+            eval_dataset=None if eval_samples is None else Samples(eval_samples),
+            data_collator=Collator(
+                layout=layout, pad=pad, samples_per_row=samples_per_row, one_forward=one_forward, full=True, plain=True
+            ),
+            **options,
+        )
+        # The loss is divided by the totals of the whole step here, so Trainer must not divide it again.
+        self.model_accepts_loss_kwargs = True
+
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
+        """Return the micro-batches of one optimizer step, and [label tokens, pairs] of all of them on all ranks."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        counts = [[batch["full"]["label"].numel(), batch["full"]["predicted"].numel()] for batch in batches]
+        totals = torch.tensor(counts, dtype=torch.long, device=device).reshape(-1, 2).sum(dim=0)
+        if self.accelerator.num_processes > 1:
+            totals = self.accelerator.reduce(totals, reduction="sum")
+        return batches, totals
+
+    def compute_loss(
+        self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the micro-batch's share of the step's loss, times the number of ranks that DDP averages over."""
+        step = self.state.global_step
+        uses_views = self.objective.uses_views(seed=self.args.seed, step=step)
+        labels, pairs = num_items_in_batch.tolist()
+        totals = Totals(labels=labels, pairs=pairs)
+        batch = PackedBatch.from_tensors(inputs["full" if uses_views else "plain"])
+        encoded = self._encode(model, batch)
+        terms = self.objective(encoded, totals)
+        self._meter.add(step, terms, encoded, batch, views=uses_views)
+        if not uses_views and self._is_logged(step):
+            self._monitor(model, inputs["full"], totals)
+        loss = terms.loss * self.accelerator.num_processes
+        return (loss, encoded) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, with the named terms and the monitors beside the training loss."""
+        if "loss" in logs:
+            logs |= self._meter.read(self.accelerator)
+        super().log(logs, start_time)
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader[Any],
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Return both losses and the monitors over a held-out set; nothing is trained."""
+        del description, prediction_loss_only, ignore_keys
+        model = self.accelerator.prepare_model(self.model, evaluation_mode=True) if self.model is self.model_wrapped else (
+            self.model_wrapped
+        )
+        model.eval()
+        meter = EvaluationMeter()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            for inputs in dataloader:
+                batch = PackedBatch.from_tensors(self._prepare_inputs(inputs)["full"])
+                encoded = self._encode(model, batch)
+                meter.add(self.objective(encoded, Totals(labels=1, pairs=1)), encoded)
+        metrics = meter.read(self.accelerator, self.objective, prefix=metric_key_prefix)
+        return EvalLoopOutput(
+            predictions=(), label_ids=None, metrics=metrics, num_samples=self.num_examples(dataloader)
+        )
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Return Trainer's estimate, 6 operations a token and parameter, for the tokens that were really computed."""
+        used = "full" if self.objective.uses_views(seed=self.args.seed, step=self.state.global_step) else "plain"
+        return super().floating_point_ops(inputs[used])
+
+    def _encode(self, model: nn.Module, batch: PackedBatch) -> Encoded:
+        encoded = encode(model, batch, one_forward=self.one_forward)
+        return gather_candidates(encoded) if self.objective.gathers else encoded
+
+    def _is_logged(self, step: int) -> bool:
+        return step == 0 or (step + 1) % self.state.logging_steps == 0
+
+    def _monitor(self, model: nn.Module, inputs: dict[str, Tensor], totals: Totals) -> None:
+        """Look at the views without a gradient, where the step does not train them; no random number is drawn."""
+        model.eval()
+        with torch.no_grad():
+            batch = PackedBatch.from_tensors(inputs)
+            encoded = self._encode(model, batch)
+            self._meter.watch(self.state.global_step, self.objective(encoded, totals), encoded)
+        model.train()
+
+
+CallbackFactory = Callable[[], Any]

@@ -1,0 +1,152 @@
+"""Conversation -> text with spans: which characters are which message, by construction.
+
+The template is rendered once for every sequence of roles, with a unique placeholder in place of each content, and split at
+the placeholders. What remains are the template's own pieces; the real contents go between them. Nothing is ever searched
+for in a real content. Every real rendering is compared with what the template itself makes of the real messages, so a
+template that rewrites contents is refused, not mistrained.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2.exceptions import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from llm_jepa.errors import UserError
+from llm_jepa.records import ASSISTANT, SYSTEM, USER, Message
+
+PINNED_ARGUMENTS: Mapping[str, Any] = {"date_string": "26 Jul 2024", "enable_thinking": False}
+"""Given to every template: no date of today (Llama 3.2 would print it), no thinking block unless asked for (Qwen3)."""
+
+PLAIN_TEMPLATE = (
+    "{{ bos_token if %(bos)s else '' }}{%% for message in messages %%}{{ message['content'] }}"
+    "{%% if message['role'] == 'assistant' %%}{{ eos_token }}{%% else %%}{{ '\\n' }}{%% endif %%}{%% endfor %%}"
+)
+"""The format for tokenizers without a chat template: contents on lines of their own, the answer closed by the stop token."""
+
+MERGE = "\n\n"
+"""Stands between system and user content where the template knows no system role (Gemma)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """A rendered conversation.
+
+    Attributes:
+        text: what is tokenised.
+        spans: for every message the (start, end) of its content in `text`, in characters.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Skeleton:
+    """The template's own pieces for one sequence of roles: piece, content, piece, content, ..., piece."""
+
+    pieces: tuple[str, ...]
+    order: tuple[int, ...]
+
+
+def plain_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the plain format as a chat template, with BOS where this tokenizer puts one by itself."""
+    first = tokenizer("a")["input_ids"][:1]
+    return PLAIN_TEMPLATE % {"bos": str(tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id])}
+
+
+class ChatRenderer:
+    """Renders conversations with a tokenizer's chat template, contents located by construction.
+
+    Args:
+        tokenizer: a fast tokenizer with a chat template.
+        arguments: arguments for the template besides `PINNED_ARGUMENTS`, such as `{"enable_thinking": True}`.
+
+    Raises:
+        UserError: the template drops, repeats or rewrites a content, or rejects the roles.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any] | None = None) -> None:
+        self._tokenizer = tokenizer
+        self._arguments = {**PINNED_ARGUMENTS, **(arguments or {})}
+        self._skeletons: dict[tuple[str, ...], _Skeleton] = {}
+        self._merging: dict[tuple[str, ...], bool] = {}
+
+    def render(self, messages: Sequence[Message], *, where: str) -> Rendering:
+        """Return the text of a whole conversation and the span of every content; `where` stands in errors."""
+        roles = tuple(message.role for message in messages)
+        skeleton = self._skeleton(roles, where)
+        original = [message.content for message in messages]
+        expected = self._template(self._turns(roles, original), where)
+        for contents in (original, [content.strip() for content in original]):
+            rendering = _fill(skeleton, contents)
+            if rendering.text == expected:
+                return rendering
+        raise UserError(
+            f"{where}: the chat template rewrites the content of a message (a thinking block, perhaps), so its tokens "
+            "cannot be told apart; remove such marks from the data or set `model.template` to another template"
+        )
+
+    def prompt(self, messages: Sequence[Message], *, where: str) -> str:
+        """Return the text given to the model to generate the answer to `messages`."""
+        roles = tuple(message.role for message in messages)
+        self._skeleton((*roles, ASSISTANT), where)
+        turns = self._turns(roles, [message.content for message in messages])
+        return self._template(turns, where, generate=True)
+
+    def _skeleton(self, roles: tuple[str, ...], where: str) -> _Skeleton:
+        if roles not in self._skeletons:
+            self._merging[roles] = self._must_merge(roles, where)
+            marks = [f"\x02{index}\x03placeholder\x03{index}\x02" for index in range(len(roles))]
+            text = self._template(self._turns(roles, marks), where)
+            self._skeletons[roles] = _split(text, marks, roles, where)
+        return self._skeletons[roles]
+
+    def _must_merge(self, roles: tuple[str, ...], where: str) -> bool:
+        if SYSTEM not in roles:
+            return False
+        try:
+            self._template([{"role": role, "content": "x"} for role in roles], where)
+        except UserError:
+            return roles[:2] == (SYSTEM, USER)
+        return False
+
+    def _turns(self, roles: Sequence[str], contents: Sequence[str]) -> list[dict[str, str]]:
+        merging = self._merging.get(tuple(roles), self._merging.get((*roles, ASSISTANT), False))
+        turns = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
+        if not merging:
+            return turns
+        return [{"role": USER, "content": turns[0]["content"] + MERGE + turns[1]["content"]}, *turns[2:]]
+
+    def _template(self, turns: list[dict[str, str]], where: str, *, generate: bool = False) -> str:
+        try:
+            text = self._tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=generate, **self._arguments
+            )
+        except TemplateError as error:
+            roles = ", ".join(turn["role"] for turn in turns)
+            raise UserError(f"{where}: the chat template rejects the roles ({roles}): {error}") from error
+        return str(text)
+
+
+def _split(text: str, marks: Sequence[str], roles: Sequence[str], where: str) -> _Skeleton:
+    for mark, role in zip(marks, roles, strict=True):
+        if text.count(mark) != 1:
+            problem = "drops" if mark not in text else "repeats"
+            raise UserError(f"{where}: the chat template {problem} the content of the {role} message")
+    order = tuple(sorted(range(len(marks)), key=lambda index: text.index(marks[index])))
+    pieces: list[str] = []
+    for index in order:
+        before, text = text.split(marks[index])
+        pieces.append(before)
+    return _Skeleton((*pieces, text), order)
+
+
+def _fill(skeleton: _Skeleton, contents: Sequence[str]) -> Rendering:
+    spans: dict[int, tuple[int, int]] = {}
+    text = skeleton.pieces[0]
+    for index, piece in zip(skeleton.order, skeleton.pieces[1:], strict=True):
+        spans[index] = (len(text), len(text) + len(contents[index]))
+        text += contents[index] + piece
+    return Rendering(text, tuple(spans[index] for index in range(len(contents))))

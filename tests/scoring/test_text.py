@@ -1,0 +1,62 @@
+import pytest
+
+from llm_jepa.records import Prediction
+from llm_jepa.scoring.text import Summary, exact_match, prefix_match, summarize
+
+
+def prediction(expected: str, generated: str, *, stopped: bool = True, tokens: int = 4) -> Prediction:
+    return Prediction(name="a", prompt="p", expected=expected, generated=generated, stopped=stopped, tokens=tokens)
+
+
+# expected, generated, exact, prefix
+VERDICTS = [
+    ("(.*dog.*)", "(.*dog.*)", True, True),
+    ("(.*dog.*)", "(.*dog.*)(.*dog.*)(.*dog.*)", False, True),  # the paper's "extra" endings: never stopped
+    ("(.*dog.*)", "(.*dog.*)\n(.*dog.*)", False, True),
+    ("(.*dog.*)", "(.*dog.*", False, False),  # cut short
+    ("(.*dog.*)", "The answer is (.*dog.*)", False, False),  # found somewhere is not enough
+    ("(.*dog.*)", "(.*Dog.*)", False, False),
+    ("(.*dog.*)", "(.* dog.*)", False, False),
+    ("(.*dog.*)", " (.*dog.*)\n", True, True),
+    (" (.*dog.*)\n", "(.*dog.*)", True, True),
+    ("a b ", "a b", True, True),
+    ("1000", "10000", False, True),  # the prefix criterion's own weakness
+    ("e", "", False, False),  # an empty answer is never right
+    ("e", " \n", False, False),
+    ("SELECT 1", "SELECT 1;", False, True),
+    ("naïve", "nai\u0308ve", False, False),  # code points are compared as they are
+    ("(x)[0-9]+.*", "(x)[0-9]+.*", True, True),  # nothing is read as a pattern
+    ("a.c", "abc", False, False),
+]
+
+
+@pytest.mark.parametrize(("expected", "generated", "exact", "prefix"), VERDICTS)
+def test_verdicts(expected: str, generated: str, exact: bool, prefix: bool):
+    assert (exact_match(expected, generated), prefix_match(expected, generated)) == (exact, prefix)
+
+
+@pytest.mark.parametrize("expected", ["", "  \n"])
+def test_an_empty_answer_is_refused_as_a_prefix_because_all_texts_begin_with_it(expected: str):
+    with pytest.raises(ValueError, match="expected answer is empty"):
+        prefix_match(expected, "anything")
+
+
+def test_summary_gives_fractions_and_the_mean_length():
+    predictions = [
+        prediction("ab", "ab", tokens=2),
+        prediction("ab", "abab", stopped=False, tokens=8),
+        prediction("ab", "x", tokens=1),
+        prediction("ab", "", tokens=1),
+    ]
+    assert summarize(predictions) == Summary(examples=4, exact=0.25, prefix=0.5, stop_rate=0.75, mean_tokens=3.0)
+
+
+@pytest.mark.parametrize(("generated", "fraction"), [("ab", 1.0), ("x", 0.0)])
+def test_all_right_and_all_wrong_are_numbers_like_any_other(generated: str, fraction: float):
+    summary = summarize([prediction("ab", generated)] * 3)
+    assert (summary.exact, summary.prefix) == (fraction, fraction)
+
+
+def test_nothing_to_summarize_is_an_error():
+    with pytest.raises(ValueError, match="no predictions"):
+        summarize([])
