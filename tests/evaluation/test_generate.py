@@ -130,14 +130,13 @@ def test_the_attention_implementation_set_last_is_used_and_changes_nothing(imple
     assert model.config._attn_implementation == f"llm_jepa_{implementation}"
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
-def test_a_pad_that_sees_nothing_does_not_become_nan_in_eager_attention(dtype: torch.dtype):
-    model = tiny().to(dtype)
+def test_a_pad_that_sees_nothing_does_not_become_nan_in_half_precision():
+    model = tiny("gpt2").half()
     model.set_attn_implementation("eager")
-    with torch.no_grad():  # scores below -16 everywhere: in float16 they push the lowest number to -inf
-        for name, weight in model.named_parameters():
-            if name.endswith("q_proj.weight"):
-                weight.mul_(0)
+    with torch.no_grad():  # scores far below -16 for every pair: in float16 they push the lowest number to -inf
+        for name, bias in model.named_parameters():
+            if name.endswith("c_attn.bias"):
+                bias[:32], bias[32:64] = 8, -8
     before = ALL_MASK_ATTENTION_FUNCTIONS["eager"]
     finite: list[bool] = []
     model.register_forward_hook(lambda _module, _args, output: finite.append(bool(output.logits.isfinite().all())))
@@ -284,7 +283,7 @@ def test_a_peft_model_generates_with_its_adapter_and_keeps_its_settings():
     config = peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
     torch.manual_seed(1)
     model = peft.get_peft_model(tiny(), config).eval()
-    base = model.get_base_model()
+    base = cast(PreTrainedModel, model.get_base_model())
     own = base.generation_config
     own.update(do_sample=True, num_beams=2, suppress_tokens=list(range(20)))
     expected = {index: by_hand(cast(PreTrainedModel, model), prompt, [1]) for index, prompt in enumerate(PROMPTS)}

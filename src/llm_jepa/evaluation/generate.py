@@ -166,8 +166,8 @@ def _padding_masked(model: PreTrainedModel) -> Iterator[None]:
     Raises:
         ValueError: the attention has no mask function; transformers would drop the mask without a word.
     """
-    name = model.config._attn_implementation
-    if name not in ALL_MASK_ATTENTION_FUNCTIONS:
+    name = model.config.get_text_config()._attn_implementation  # transformers has no public name for it
+    if name is None or name not in ALL_MASK_ATTENTION_FUNCTIONS:
         raise ValueError(
             f"attention '{name}' has no mask function, so padding would be attended to; register one with "
             "transformers.AttentionMaskInterface, or generate with batch_size 1"

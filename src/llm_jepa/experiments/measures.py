@@ -1,4 +1,4 @@
-"""The measures of a run: what each is called, how it is written, and how it is read. Tables are made of nothing else."""
+"""The measures of a run: what each is called, how it is written, and how it is read. Tables are made of these."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def cell(measure: Measure, runs: Sequence[RunSummary]) -> str:
     return f"{measure.write(described.mean)}{spread}{partial}".replace("-", "−")
 
 
-def test_cell(comparison: Comparison) -> str:
+def p_cell(comparison: Comparison) -> str:
     """The p of one comparison with all that belongs to it: seeds and correction; or why there is none."""
     if comparison.p_t_holm is None:
         return comparison.reason
@@ -103,8 +103,8 @@ MEASURES = (
         group="Task",
         value=lambda run: run.results.prefix,
         write=_share,
-        reading="Share of outputs that begin with the expected answer. What it has above exact match are answers that were "
-        "right until the model went on.",
+        reading="Share of outputs that begin with the expected answer. What it has above exact match are answers that "
+        "were right until the model went on.",
     ),
     Measure(
         label="Stop rate (%)",
@@ -118,8 +118,8 @@ MEASURES = (
         group="Embeddings",
         value=lambda run: run.results.cosine_matched,
         write=_cosine,
-        reading="Mean cosine between the predicted and the actual embedding of the same example's other view. Alone it says "
-        "little: it is 1 when all embeddings are the same.",
+        reading="Mean cosine between the predicted and the actual embedding of the same example's other view. Alone it "
+        "says little: it is 1 when all embeddings are the same.",
     ),
     Measure(
         label="Cosine, shuffled",
@@ -170,7 +170,7 @@ MEASURES = (
         group="Settings and cost",
         value=lambda run: run.results.k,
         write=lambda value: f"{value:g}",
-        reading="Learned slots after the first view that form the prediction. 0: the view's last token is the prediction.",
+        reading="Learned slots after the first view that form the prediction. 0: the view's last token forms it.",
         setting=True,
     ),
     Measure(

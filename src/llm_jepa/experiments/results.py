@@ -134,7 +134,7 @@ def notes(runs: Sequence[RunSummary]) -> tuple[str, ...]:
     """What a reader of the comparisons should know: seeds without a partner, and values that are no numbers."""
     seeds = {arm: {run.seed for run in of_arm(runs, arm)} for arm in arms(runs)}
     lonely = [
-        f"Seed {_listed(seeds[one] - seeds[other])} of '{one}' has no partner in '{other}'; their comparison leaves it out."
+        f"Seed {_listed(seeds[one] - seeds[other])} of '{one}' has no partner in '{other}': not in their comparison."
         for pair in _pairs(seeds)
         for one, other in (pair, pair[::-1])
         if seeds[one] - seeds[other]
@@ -161,7 +161,7 @@ def _read_run(path: Path) -> RunSummary:
     arm, seed = row.get("arm"), row.get("seed")
     if not isinstance(arm, str) or not arm.strip() or not arm.isprintable():
         raise UserError(f"{path}: 'arm' is {arm!r}; it must be a name in printable characters")
-    if not isinstance(seed, int) or isinstance(seed, bool):
+    if type(seed) is not int:
         raise UserError(f"{path}: 'seed' is {seed!r}; it must be a whole number")
     lines = _metrics(path.with_name(METRICS))
     return RunSummary(folder=path.parent, arm=arm, seed=seed, results=_results(row, path), metrics=tuple(lines))
@@ -171,7 +171,7 @@ def _results(row: Mapping[str, object], path: Path) -> Results:
     split, examples, exact = row.get("split"), row.get("examples"), _number(row, "exact", path)
     if not isinstance(split, str) or not split.isprintable():
         raise UserError(f"{path}: 'split' is {split!r}; it must be the name of the scored rows")
-    if not isinstance(examples, int) or examples < 1:
+    if type(examples) is not int or examples < 1:
         raise UserError(f"{path}: 'examples' is {examples!r}; it must be the number of scored rows")
     if exact is None:
         raise UserError(f"{path}: 'exact' is missing or no finite number; score the run again")

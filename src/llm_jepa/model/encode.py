@@ -26,7 +26,9 @@ def core(model: nn.Module) -> PreTrainedModel:
     """Return the transformers model inside any wrappers."""
     found = next((module for module in model.modules() if isinstance(module, PreTrainedModel)), None)
     if found is None:
-        raise UserError(f"{type(model).__name__} holds no transformers model; pass a Hugging Face causal language model")
+        raise UserError(
+            f"{type(model).__name__} holds no transformers model; pass a Hugging Face causal language model"
+        )
     return found
 
 
@@ -36,9 +38,7 @@ class _Captured:
 
 
 @contextmanager
-def _hooks(
-    model: PreTrainedModel, slot: Int[Tensor, "row token"], kept: Int[Tensor, " kept"]
-) -> Iterator[_Captured]:
+def _hooks(model: PreTrainedModel, slot: Int[Tensor, "row token"], kept: Int[Tensor, " kept"]) -> Iterator[_Captured]:
     captured = _Captured()
     predictor = dict(model.named_children()).get(NAME)
 

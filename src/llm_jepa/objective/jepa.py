@@ -61,6 +61,10 @@ class Objective(ABC):
         """Return whether this optimizer step reads views with a gradient."""
 
     @abstractmethod
+    def combine(self, next_token: float, jepa: float) -> float:
+        """Return the loss of the two means, for a held-out set."""
+
+    @abstractmethod
     def __call__(self, encoded: Encoded, totals: Totals) -> Terms:
         """Return the terms of a micro-batch."""
 
@@ -110,6 +114,10 @@ class JEPA(Objective):
     def uses_views(self, *, seed: int, step: int) -> bool:
         """Return whether this optimizer step has a JEPA term."""
         return self.trains_views and not dropped(rate=self.dropout, seed=seed, step=step)
+
+    def combine(self, next_token: float, jepa: float) -> float:
+        """Return gamma * next_token + weight * jepa."""
+        return self.gamma * next_token + self.weight * jepa
 
     def __call__(self, encoded: Encoded, totals: Totals) -> Terms:
         """Return the terms of a micro-batch, each divided by the totals of the whole step."""

@@ -75,4 +75,3 @@ class Encoded:
     first_candidate: int
     hidden: Float[Tensor, "row token hidden"]
     sequence: Int[Tensor, "sequence 3"]
-

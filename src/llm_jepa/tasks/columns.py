@@ -252,7 +252,9 @@ def _filled(content: str, field: str) -> str:
 def _extra(row: Mapping[str, Any], used: Iterable[str]) -> dict[str, str]:
     """Return the columns that are not read and hold a text or a number."""
     others = set(row).difference(used)
-    return {column: str(row[column]) for column in row if column in others and isinstance(row[column], str | int | float)}
+    return {
+        column: str(row[column]) for column in row if column in others and isinstance(row[column], str | int | float)
+    }
 
 
 def _present(row: Mapping[str, Any]) -> str:

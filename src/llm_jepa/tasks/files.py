@@ -1,9 +1,9 @@
 """Read a user's own data: a file, a folder of files, or a data set of the Hugging Face hub.
 
 JSON, JSON Lines, CSV and TSV are read by the standard library, Parquet and the hub by `datasets`. Two reasons: an error
-must name the line, which `datasets` does not keep; and its readers change texts: a JSON column of dates ("2018-05-01")
-becomes time stamps, a CSV cell "NA" becomes null, and a short CSV row is filled up in silence. (Time is none: 7,473 rows
-of GSM8K take 0.1 s here and 0.2 s there.) A file is held in memory as a whole. Nothing is written beside the data.
+must name the line, which `datasets` does not keep; and its readers change texts. A JSON column of dates ("2018-05-01")
+becomes time stamps, a CSV cell "NA" becomes null, and a short CSV row is filled up in silence. (Time is none: 7,473
+rows of GSM8K take 0.1 s here and 0.2 s there.) A file is held in memory whole; nothing is written beside the data.
 """
 
 import csv
@@ -16,17 +16,19 @@ import logging
 import os
 import re
 import tempfile
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import datasets
+import huggingface_hub.utils
 from datasets.exceptions import DatasetsError
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]  (httpx's or httpx2's)
 
 from llm_jepa.errors import UserError, nearest
 from llm_jepa.records import Example
@@ -34,23 +36,25 @@ from llm_jepa.tasks.columns import Columns, to_example
 
 Rows: TypeAlias = Iterator[tuple[int, Mapping[str, Any]]]
 
+DETECTED = Columns()
+JSON_LINES = re.compile(r"\s*\{[^\n]*\}\s*\n\s*\{")  # no comma between two objects: not one JSON text
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 LIBRARY_ERRORS = (DatasetsError, HTTPError, OSError, ValueError, TypeError, RuntimeError, ImportError)
 
 
-def read_examples(source: str, *, columns: Columns = Columns(), split: str | None = None) -> list[Example]:
+def read_examples(source: str, *, columns: Columns = DETECTED, split: str | None = None) -> list[Example]:
     """Return the examples of a data set, in order.
 
     Args:
-        source: a file (.jsonl, .ndjson, .json, .csv, .tsv or .parquet, each also as .gz); a folder, whose files of these
-            types are read in the order of their paths, those in folders inside it too, hidden ones left out; or else
-            the name of a data set on the Hugging Face hub, such as "org/name".
+        source: a file (.jsonl, .ndjson, .json, .csv, .tsv or .parquet, each also as .gz); a folder, all of whose such
+            files are read in the order of their paths, inner folders too, hidden ones left out; or else the name of a
+            data set on the Hugging Face hub, such as "org/name".
         columns: the names of the columns, where they are not to be detected.
         split: the split of a data set on the hub, such as "train" or "train[:100]"; may be left out if there is one.
 
     Returns:
-        Examples named "<file name>:<line>", lines counted from 1. In .json and .parquet files and on the hub, where rows
-        have no lines, the number is the row's.
+        Examples named "<file name>:<line>", lines counted from 1. In .json and .parquet files and on the hub, where
+        rows have no lines, the number is the row's.
 
     Raises:
         UserError: there is no such data, it cannot be read, or a row is not of a known format.
@@ -88,11 +92,16 @@ def _file_examples(path: Path, columns: Columns) -> list[Example]:
     """Return the examples of one file."""
     kind = _kind(path)
     if kind not in READERS:
-        raise UserError(f"{path}: unknown file type '{path.suffix}'; use {KNOWN}, each also as .gz")
-    rows = READERS[kind](path)
-    examples = [to_example(row, name=f"{path.name}:{number}", columns=columns) for number, row in rows]
+        raise UserError(f"{path}: unknown file type '{kind}'; use {KNOWN}, each also as .gz")
+    return _examples(READERS[kind](path), str(path), columns)
+
+
+def _examples(rows: Rows, source: str, columns: Columns) -> list[Example]:
+    """Return the examples of numbered rows."""
+    name = Path(source).name
+    examples = [to_example(row, name=f"{name}:{number}", columns=columns) for number, row in rows]
     if not examples:
-        raise UserError(f"{path}: the file has no rows; add some or leave the file out")
+        raise UserError(f"{source}: there are no rows; give data that has some")
     return examples
 
 
@@ -116,7 +125,7 @@ def _bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the file and its permissions") from None
+        raise UserError(f"{path}: cannot be read ({_reason(error)}); check the file and its permissions") from None
     if path.suffix.lower() != ".gz":
         return data
     try:
@@ -133,64 +142,54 @@ def _text(path: Path) -> str:
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - (data.rfind(b"\n", 0, error.start) + 1) + 1
-        raise UserError(
-            f"{path.name}:{line}: byte {column} of the line (0x{data[error.start]:02x}) is not UTF-8; "
-            "save the file as UTF-8"
-        ) from None
+        before = data[: error.start].split(b"\n")
+        where, byte = (
+            f"{path.name}:{len(before)}",
+            f"byte {len(before[-1]) + 1} of the line (0x{data[error.start]:02x})",
+        )
+        raise UserError(f"{where}: {byte} is not UTF-8; save the file as UTF-8") from None
 
 
 def _json_lines(path: Path) -> Rows:
     """Yield the rows of a file with one JSON object a line, blank lines left out."""
+    # Not splitlines(): a JSON string may hold U+2028 and other ends of lines as they are.
     for number, line in enumerate(_text(path).split("\n"), start=1):
         if line.strip():
-            row = _parse(line, f"{path.name}:{number}")
-            if not isinstance(row, dict):
-                raise UserError(f"{path.name}:{number}: the line is not a JSON object; write {{...}} with the columns")
-            yield number, row
+            yield number, _object(_parse(line, path.name, number), f"{path.name}:{number}")
 
 
 def _json(path: Path) -> Rows:
     """Yield the rows of a JSON file: a list of objects, {"data": [...]}, or JSON Lines under another name."""
     text = _text(path)
-    if _is_json_lines(text):
+    if JSON_LINES.match(text):
         yield from _json_lines(path)
         return
-    rows = _parse(text, path.name) if text.strip() else []
+    rows = _parse(text, path.name, 1) if text.strip() else []
     if isinstance(rows, dict):
         rows = rows.get("data")
     if not isinstance(rows, list):
-        raise UserError(f'{path}: holds neither a list of rows nor {{"data": [...]}}; write the rows as one of them')
+        remedy = "write one of them, or one object a line in a .jsonl file"
+        raise UserError(f'{path}: holds neither a list of rows nor {{"data": [...]}}; {remedy}')
     for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise UserError(f"{path.name}:{number}: the row is not a JSON object; write {{...}} with the columns")
-        yield number, row
+        yield number, _object(row, f"{path.name}:{number}")
 
 
-def _is_json_lines(text: str) -> bool:
-    """Return whether the first of several lines is a JSON object of its own."""
-    first, _, rest = text.strip().partition("\n")
-    if not rest:
-        return False
-    try:
-        return isinstance(json.loads(first), dict)
-    except (ValueError, RecursionError):
-        return False
+def _object(row: object, where: str) -> dict[str, Any]:
+    """Return a row that must be a JSON object."""
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: the row is not a JSON object; write {{...}} with the columns")
+    return row
 
 
-def _parse(text: str, where: str) -> object:
-    """Return what a JSON text says; `where` is the file, with the line if the text is one line of it."""
+def _parse(text: str, name: str, line: int) -> object:
+    """Return what a JSON text says that begins on this line of the file of this name."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        line = "" if ":" in where else f":{error.lineno}"
-        problem = f"{error.msg}, column {error.colno}"
-        raise UserError(f"{where}{line}: not valid JSON ({problem}); correct it") from None
-    except RecursionError:
-        raise UserError(f"{where}: the JSON is nested too deeply; make it flat") from None
-    except ValueError as error:
-        raise UserError(f"{where}: not valid JSON ({_first_line(error)}); correct it") from None
+        where, problem = f"{name}:{line + error.lineno - 1}", f"{error.msg}, column {error.colno}"
+    except (ValueError, RecursionError) as error:
+        where, problem = f"{name}:{line}", _reason(error)
+    raise UserError(f"{where}: not valid JSON ({problem}); correct it")
 
 
 def _table(path: Path, *, delimiter: str) -> Rows:
@@ -199,14 +198,14 @@ def _table(path: Path, *, delimiter: str) -> Rows:
     header, line = None, 1
     try:
         for cells in reader:
-            if header is None:
+            if cells and header is None:
                 header = _header(cells, f"{path.name}:{line}")
-            elif cells:
+            elif cells and header is not None:
                 yield line, _row(header, cells, f"{path.name}:{line}")
             line = reader.line_num + 1
     except csv.Error as error:
-        problem = f"not a valid table row ({error})"
-        raise UserError(f'{path.name}:{line}: {problem}; close every quote, and write a quote in quotes as ""') from None
+        remedy = 'close every quote and write one inside quotes as "", or use a .jsonl file'
+        raise UserError(f"{path.name}:{line}: not a valid table row ({error}); {remedy}") from None
 
 
 def _header(cells: list[str], where: str) -> list[str]:
@@ -221,10 +220,8 @@ def _header(cells: list[str], where: str) -> list[str]:
 def _row(header: list[str], cells: list[str], where: str) -> dict[str, str]:
     """Return the row, less a column without a name (a saved index)."""
     if len(cells) != len(header):
-        raise UserError(
-            f"{where}: the row has {len(cells)} cells and the header {len(header)}; "
-            "put cells that hold the delimiter in quotes"
-        )
+        problem = f"the row has {len(cells)} cells and the header {len(header)}"
+        raise UserError(f"{where}: {problem}; put a cell that holds the delimiter in quotes")
     return {name: cell for name, cell in zip(header, cells, strict=True) if name}
 
 
@@ -235,33 +232,86 @@ def _parquet(path: Path) -> Rows:
         if path.suffix.lower() == ".gz":
             plain = Path(folder) / "data.parquet"
             plain.write_bytes(_bytes(path))
-        data_files = glob.escape(str(plain.absolute()))
         try:
             with _quiet():
                 # Without a batch size, `datasets` takes that of the first row group, and fails where it has no rows.
                 splits = datasets.load_dataset(
-                    "parquet", data_files=data_files, cache_dir=folder, keep_in_memory=True, batch_size=1000
+                    "parquet",
+                    data_files=glob.escape(str(plain.absolute())),
+                    cache_dir=folder,
+                    keep_in_memory=True,
+                    batch_size=1000,
                 )
-                rows = [row for split in splits.values() for row in split]
+                rows: list[Any] = [row for part in splits.values() for row in part]
         except LIBRARY_ERRORS as error:
-            raise UserError(f"{path}: not a readable Parquet file ({_first_line(error)}); write it again") from None
+            raise UserError(f"{path}: not a readable Parquet file ({_reason(error)}); write it again") from None
     yield from enumerate(rows, start=1)
 
 
 def _hub_examples(source: str, columns: Columns, split: str | None) -> list[Example]:
-    """Return the examples of a data set of the hub; its files stay in the user's Hugging Face cache."""
-    hint = _nearest_file(source)
-    modules = _PACKAGED_DATASETS_MODULES
-    if _kind(Path(source)) in READERS or not HUB_NAME.fullmatch(source) or source in modules:
-        raise UserError(f"{source}: no such file or folder{hint or '; check the path'}")
+    """Return the examples of a data set on the hub; its files stay in the user's own Hugging Face cache."""
+    # The name of a reader, such as "json", would make `datasets` read whatever lies in the working folder.
+    reader = source in _PACKAGED_DATASETS_MODULES
+    if reader or _kind(Path(source)) in READERS or not HUB_NAME.fullmatch(source):
+        raise UserError(f"{source}: no such file or folder{_nearest_file(source) or '; check the path'}")
     try:
         with _quiet():
-            rows = list(datasets.load_dataset(source, split=split or _only_split(source)))
+            rows: list[Any] = list(datasets.load_dataset(source, split=split or _only_split(source)))
     except LIBRARY_ERRORS as error:
-        raise UserError(
-            f"{source}: no such file or folder here{hint}; and as a data set of the Hugging Face hub, split "
-            f"'{split or 'any'}', it could not be loaded ({_first_line(error)}); "
-            "check the name, or download it and give the local file"
-        ) from None
-    name = source.rpartition("/")[2]
-    return [to_example(row, name=f"{name}:{number}", columns=columns) for number, row in enumerate(rows, start=1)]
+        here = f"no such file or folder{_nearest_file(source)}"
+        hub = f"and the data set (split: {split or 'any'}) could not be loaded from the Hugging Face hub"
+        remedy = "check the name and the network, or give a local file instead"
+        raise UserError(f"{source}: {here}; {hub} ({_reason(error)}); {remedy}") from None
+    return _examples(enumerate(rows, start=1), source, columns)
+
+
+def _only_split(source: str) -> str:
+    """Return the one split of a data set on the hub."""
+    splits = datasets.get_dataset_split_names(source)
+    if len(splits) != 1:
+        raise UserError(f"{source}: choose a split with `split`; there are {', '.join(splits)}")
+    return splits[0]
+
+
+def _nearest_file(source: str) -> str:
+    """Return a hint for a path that does not exist: the nearest name in its folder, if there is one."""
+    path = Path(os.path.expanduser(source))
+    return nearest(path.name, sorted(other.name for other in path.parent.glob("*")))
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what a library says went wrong."""
+    reason = error.__cause__ or error
+    return (str(reason).strip() or type(reason).__name__).splitlines()[0].rstrip(".")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep `datasets` and the hub's library from showing progress, warnings and log lines, and restore them after."""
+    logs = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels = [log.level for log in logs]
+    bars = [switch for switch in (datasets, huggingface_hub.utils) if not switch.are_progress_bars_disabled()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for log in logs:
+                log.setLevel(logging.CRITICAL)
+            for switch in bars:
+                switch.disable_progress_bars()
+            yield
+        finally:
+            for log, level in zip(logs, levels, strict=True):
+                log.setLevel(level)
+            for switch in bars:
+                switch.enable_progress_bars()
+
+
+READERS: Mapping[str, Callable[[Path], Rows]] = {
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".json": _json,
+    ".csv": partial(_table, delimiter=","),
+    ".tsv": partial(_table, delimiter="\t"),
+    ".parquet": _parquet,
+}
+KNOWN = ", ".join(READERS)

@@ -1,12 +1,147 @@
 """Running sums between two logs, and over an evaluation: terms, alignment, tokens."""
 
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
 
-from llm_jepa.objective.jepa import JEPA, Objective, Terms
+from llm_jepa.objective.jepa import Terms
 from llm_jepa.objective.monitors import alignment
 from llm_jepa.packing.batch import Encoded, PackedBatch
+
+RETRIEVAL_CANDIDATES = 1000
+"""An evaluation measures alignment on at most this many pairs, the first ones, so that retrieval stays comparable."""
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Sums over the optimizer steps since the last log; each micro-batch adds its share of its step."""
+
+    loss: float | Tensor = 0.0
+    next_token: float | Tensor = 0.0
+    jepa: float | Tensor = 0.0
+    tokens: float | Tensor = 0.0
+    steps: int = 0
+    view_steps: int = 0
+
+
+@dataclass(slots=True)
+class _Pairs:
+    """Embeddings of the pairs of one optimizer step, over its micro-batches."""
+
+    step: int = -1
+    predicted: list[Tensor] = field(default_factory=list[Tensor])
+    target: list[Tensor] = field(default_factory=list[Tensor])
+
+    def add(self, step: int, encoded: Encoded) -> None:
+        if step != self.step:
+            self.step, self.predicted, self.target = step, [], []
+        self.predicted.append(encoded.predicted.detach())
+        self.target.append(encoded.target.detach())
+
+
+class StepMeter(TrainerCallback, ExportableState):
+    """Sums the terms of the steps since the last log; travels with checkpoints, so that resumed logs are the same."""
+
+    def __init__(self) -> None:
+        self._sums = _Sums()
+        self._pairs = _Pairs()
+        self._last, self._last_views = -1, -1
+
+    def add(self, step: int, terms: Terms, encoded: Encoded, batch: PackedBatch, *, views: bool) -> None:
+        """Add one micro-batch of an optimizer step."""
+        sums = self._sums
+        sums.loss = sums.loss + terms.loss.detach()
+        sums.next_token = sums.next_token + terms.next_token
+        sums.tokens = sums.tokens + batch.tokens
+        sums.steps += step != self._last
+        self._last = step
+        if views:
+            self.watch(step, terms, encoded)
+
+    def watch(self, step: int, terms: Terms, encoded: Encoded) -> None:
+        """Add the JEPA term and the embeddings of one micro-batch, trained or only looked at."""
+        self._sums.jepa = self._sums.jepa + terms.jepa
+        self._sums.view_steps += step != self._last_views
+        self._last_views = step
+        self._pairs.add(step, encoded)
+
+    def read(self, accelerator: Accelerator) -> dict[str, float]:
+        """Return the means over the steps since the last reading, summed over ranks, and begin anew."""
+        sums, self._sums = self._sums, _Sums()
+        self._last, self._last_views = -1, -1
+        parts = torch.tensor(
+            [float(part) for part in (sums.loss, sums.next_token, sums.jepa, sums.tokens)], dtype=torch.float64
+        )
+        loss, next_token, jepa, tokens = _over_ranks(accelerator, parts).tolist()
+        steps = max(sums.steps, 1)
+        logs = {"loss": loss / steps, "next_token": next_token / steps, "tokens": tokens}
+        if sums.view_steps:
+            logs["jepa"] = jepa / sums.view_steps
+            logs |= _alignment(accelerator, self._pairs.predicted, self._pairs.target)
+        return logs
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        sums = {name: value if isinstance(value, int) else float(value) for name, value in asdict(self._sums).items()}
+        return {"args": {}, "attributes": {"sums": sums}}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take up the sums of the checkpoint that training resumes from."""
+        del args, control, kwargs
+        saved: Any = state.stateful_callbacks.get(type(self).__name__)
+        if state.global_step > 0 and isinstance(saved, Mapping):
+            self._sums = _Sums(**saved["attributes"]["sums"])
+
+
+class EvaluationMeter:
+    """Sums over a held-out set, where every label and every pair counts the same."""
+
+    def __init__(self) -> None:
+        self._sums = torch.zeros(4, dtype=torch.float64)
+        self._pairs = _Pairs(step=0)
+
+    def add(self, terms: Terms, encoded: Encoded) -> None:
+        """Add one batch, whose terms were divided by 1."""
+        counts = (encoded.label_nll.numel(), encoded.predicted.shape[0])
+        values = [float(terms.next_token), float(terms.jepa), *counts]
+        self._sums += torch.tensor(values, dtype=torch.float64)
+        if sum(part.shape[0] for part in self._pairs.target) < RETRIEVAL_CANDIDATES:
+            self._pairs.add(0, encoded)
+
+    def read(
+        self, accelerator: Accelerator, combine: Callable[[float, float], float], *, prefix: str
+    ) -> dict[str, float]:
+        """Return the losses and the alignment, with `prefix` before their names."""
+        next_token, jepa, labels, pairs = _over_ranks(accelerator, self._sums).tolist()
+        next_token, jepa = next_token / max(labels, 1), jepa / max(pairs, 1)
+        metrics = {"loss": combine(next_token, jepa), "next_token": next_token}
+        if pairs:
+            metrics |= {"jepa": jepa} | _alignment(accelerator, self._pairs.predicted, self._pairs.target)
+        return {f"{prefix}_{name}": value for name, value in metrics.items()}
+
+
+def _over_ranks(accelerator: Accelerator, values: Tensor) -> Tensor:
+    if accelerator.num_processes == 1:
+        return values
+    return torch.as_tensor(accelerator.reduce(values.to(accelerator.device), reduction="sum"))
+
+
+def _alignment(accelerator: Accelerator, predicted: list[Tensor], target: list[Tensor]) -> dict[str, float]:
+    """Return the alignment of the pairs of all ranks as log entries; empty for fewer than two."""
+    parts = [(torch.cat(predicted).float().cpu(), torch.cat(target).float().cpu())] if predicted else []
+    if accelerator.num_processes > 1:
+        parts = gather_object(parts)
+    if sum(part[1].shape[0] for part in parts) < 2:
+        return {}
+    both = [torch.cat([part[side] for part in parts])[:RETRIEVAL_CANDIDATES] for side in (0, 1)]
+    found = asdict(alignment(*both))
+    return {name: value for name, value in found.items() if name != "pairs"} | {"pairs": found["pairs"]}

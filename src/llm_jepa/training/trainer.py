@@ -6,7 +6,7 @@ ranks, which every term is divided by; `compute_loss` makes the call; `log` adds
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,8 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 from llm_jepa.errors import UserError
-from llm_jepa.model.encode import encode
+from llm_jepa.model.encode import core, encode
+from llm_jepa.model.flops import CostModel
 from llm_jepa.model.slots import train_slots
 from llm_jepa.objective.jepa import Objective, Totals
 from llm_jepa.packing.batch import Encoded, PackedBatch
@@ -96,6 +97,8 @@ class JEPATrainer(Trainer):
         )
         # The loss is divided by the totals of the whole step here, so Trainer must not divide it again.
         self.model_accepts_loss_kwargs = True
+        self._cost = CostModel.of(core(model))
+        self.add_callback(self._meter)
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """Return the micro-batches of one optimizer step, and [label tokens, pairs] of all of them on all ranks."""
@@ -139,25 +142,23 @@ class JEPATrainer(Trainer):
     ) -> EvalLoopOutput:
         """Return both losses and the monitors over a held-out set; nothing is trained."""
         del description, prediction_loss_only, ignore_keys
-        model = self.accelerator.prepare_model(self.model, evaluation_mode=True) if self.model is self.model_wrapped else (
-            self.model_wrapped
-        )
+        model = self.model_wrapped
         model.eval()
         meter = EvaluationMeter()
         with torch.no_grad(), self.compute_loss_context_manager():
             for inputs in dataloader:
-                batch = PackedBatch.from_tensors(self._prepare_inputs(inputs)["full"])
-                encoded = self._encode(model, batch)
+                encoded = self._encode(model, PackedBatch.from_tensors(self._prepare_inputs(inputs)["full"]))
                 meter.add(self.objective(encoded, Totals(labels=1, pairs=1)), encoded)
-        metrics = meter.read(self.accelerator, self.objective, prefix=metric_key_prefix)
-        return EvalLoopOutput(
-            predictions=(), label_ids=None, metrics=metrics, num_samples=self.num_examples(dataloader)
-        )
+        metrics = meter.read(self.accelerator, self.objective.combine, prefix=metric_key_prefix)
+        samples = self.num_examples(dataloader)
+        return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=samples)
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Return Trainer's estimate, 6 operations a token and parameter, for the tokens that were really computed."""
-        used = "full" if self.objective.uses_views(seed=self.args.seed, step=self.state.global_step) else "plain"
-        return super().floating_point_ops(inputs[used])
+        """Return the operations of a micro-batch, attention included, for the rows that were really computed."""
+        uses_views = self.objective.uses_views(seed=self.args.seed, step=self.state.global_step)
+        batch = inputs["full" if uses_views else "plain"]
+        rows, length = batch["input_ids"].shape
+        return self._cost.step(rows=rows, length=length, labels=batch["label"].numel())
 
     def _encode(self, model: nn.Module, batch: PackedBatch) -> Encoded:
         encoded = encode(model, batch, one_forward=self.one_forward)
@@ -174,6 +175,3 @@ class JEPATrainer(Trainer):
             encoded = self._encode(model, batch)
             self._meter.watch(self.state.global_step, self.objective(encoded, totals), encoded)
         model.train()
-
-
-CallbackFactory = Callable[[], Any]

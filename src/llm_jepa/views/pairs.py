@@ -54,7 +54,9 @@ def shuffle_pairs(samples: Sequence[Sample], *, seed: int) -> list[Sample]:
 
 def _recombine(sample: Sample, donor: Sample) -> Sample:
     if len(donor.views) != len(sample.views):
-        raise UserError(f"{sample.name}: {len(sample.views)} views, but {donor.name} has {len(donor.views)}; cannot shuffle")
+        raise UserError(
+            f"{sample.name}: {len(sample.views)} views, but {donor.name} has {len(donor.views)}; cannot shuffle"
+        )
     if len(sample.sequences) == len(sample.views):
         return replace(
             sample,

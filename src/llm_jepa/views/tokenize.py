@@ -107,7 +107,9 @@ class Tokenizer:
         framed: bool = False,
     ) -> None:
         if not tokenizer.is_fast:
-            raise UserError("the tokenizer has no fast version, which gives character offsets; convert it with `tokenizers`")
+            raise UserError(
+                "the tokenizer has no fast version, which gives character offsets; convert it with `tokenizers`"
+            )
         if tokenizer.eos_token_id is None:
             raise UserError("the tokenizer has no end-of-sequence token, so no answer could ever stop; set `eos_token`")
         if not tokenizer.chat_template:
@@ -203,7 +205,9 @@ class Tokenizer:
 
     def _encode(self, texts: Sequence[str]) -> list[_Encoded]:
         batch = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        return [_Encoded(ids, offsets) for ids, offsets in zip(batch["input_ids"], batch["offset_mapping"], strict=True)]
+        return [
+            _Encoded(ids, offsets) for ids, offsets in zip(batch["input_ids"], batch["offset_mapping"], strict=True)
+        ]
 
 
 def _alone(rendering: Rendering, tokens: _Encoded, where: str) -> TokenView:

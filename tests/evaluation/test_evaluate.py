@@ -1,0 +1,342 @@
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from llm_jepa.errors import UserError
+from llm_jepa.evaluation.evaluate import EvaluationItem, evaluate, read_predictions
+from llm_jepa.records import Prediction
+
+WORDS = [f"w{number}" for number in range(20)]
+LENGTHS = [3, 6, 2, 6, 9, 4, 1]
+STOP_IDS, LIMIT, BATCH = (4, 17), 5, 3
+
+
+@pytest.fixture(scope="module")
+def model() -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=20,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=32,
+        initializer_range=0.8,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def decode(tokens: Sequence[int]) -> str:
+    return " ".join(WORDS[token] for token in tokens)
+
+
+def draw_items() -> list[EvaluationItem]:
+    generator = torch.Generator().manual_seed(1)
+    items = []
+    for number, length in enumerate(LENGTHS):
+        ids = torch.randint(0, 20, (length,), generator=generator).tolist()
+        # Line separators that are no line feed, and other scripts, must not break the file.
+        expected = f"naïve 答\u2028{number}\r\n"
+        items.append(
+            EvaluationItem(name=f"test:{number}", prompt=decode(ids), prompt_ids=tuple(ids), expected=expected)
+        )
+    return items
+
+
+ITEMS = draw_items()
+
+
+class Kill(BaseException):
+    """Stands for the process's end."""
+
+
+class Calls:
+    """Counts the prompts that the model was really asked for."""
+
+    def __init__(self, model: PreTrainedModel):
+        self.prompts = 0
+        self._handle = model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def _count(self, _module: object, _arguments: object, options: dict) -> None:
+        ids = options["input_ids"]
+        if options["past_key_values"].get_seq_length() == 0:
+            self.prompts += ids.shape[0]
+
+    def __enter__(self) -> "Calls":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.remove()
+
+
+def run(model: PreTrainedModel, items: Sequence[EvaluationItem] = ITEMS, **options) -> list[Prediction]:
+    arguments = {"stop_ids": STOP_IDS, "pad_id": 0, "max_new_tokens": LIMIT, "batch_size": BATCH} | options
+    return evaluate(model, items, decode=decode, **arguments)
+
+
+def run_until(model: PreTrainedModel, folder: Path, done: int) -> None:
+    """Evaluate, but die as soon as `done` examples are finished."""
+
+    def die(finished: int, _total: int) -> None:
+        if finished >= done:
+            raise Kill
+
+    with pytest.raises(Kill):
+        run(model, folder=folder, progress=die)
+
+
+@pytest.fixture(scope="module")
+def whole(model: PreTrainedModel, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("whole")
+    run(model, folder=folder)
+    return (folder / "predictions.jsonl").read_bytes()
+
+
+def test_predictions_come_in_the_order_of_the_items_and_say_what_was_generated(model: PreTrainedModel):
+    predictions = run(model)
+    assert [each.name for each in predictions] == [item.name for item in ITEMS]
+    assert {each.stopped for each in predictions} == {True, False}
+    for item, each in zip(ITEMS, predictions, strict=True):
+        assert (each.prompt, each.expected) == (item.prompt, item.expected)
+        made = each.generated.split()
+        assert each.tokens == len(made) + each.stopped
+        assert each.stopped or each.tokens == LIMIT
+        assert not {"w4", "w17"} & set(made)
+
+
+def test_each_stop_token_alone_ends_later_than_both(model: PreTrainedModel):
+    both, first, second = (run(model, stop_ids=ids, max_new_tokens=12) for ids in (STOP_IDS, (4,), (17,)))
+    shortest = [min(one.tokens, other.tokens) for one, other in zip(first, second, strict=True)]
+    assert [each.tokens for each in both] == shortest
+    assert [each.tokens for each in first] != shortest
+    assert [each.tokens for each in second] != shortest
+
+
+def test_the_file_holds_what_is_returned_and_reads_back(model: PreTrainedModel, tmp_path: Path):
+    predictions = run(model, folder=tmp_path / "made" / "here")
+    path = tmp_path / "made" / "here" / "predictions.jsonl"
+    assert read_predictions(path) == predictions
+    assert [path.name for path in path.parent.iterdir()] == ["predictions.jsonl"]
+    lines = path.read_bytes().split(b"\n")
+    assert len(lines) == len(ITEMS) + 1
+    assert "答" in lines[0].decode()
+    assert json.loads(lines[0]) == dataclasses.asdict(predictions[0])
+
+
+def test_without_a_folder_nothing_is_written(model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    run(model)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_batch_is_in_the_file_before_progress_is_told(model: PreTrainedModel, tmp_path: Path):
+    seen: list[tuple[int, int, int]] = []
+    path = tmp_path / "predictions.jsonl"
+
+    def look(done: int, total: int) -> None:
+        seen.append((done, total, path.read_bytes().count(b"\n") if path.exists() else 0))
+
+    run(model, folder=tmp_path, progress=look)
+    assert seen == [(0, 7, 0), (3, 7, 3), (6, 7, 6), (7, 7, 7)]
+
+
+def test_each_batch_is_forced_to_disk(model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    forced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: forced.append(os.fstat(descriptor).st_size))
+    run(model, folder=tmp_path)
+    size = (tmp_path / "predictions.jsonl").stat().st_size
+    assert len(forced) == 4  # three batches, and the ordered file
+    assert forced == sorted(forced)
+    assert forced[2:] == [size, size]
+
+
+@pytest.mark.parametrize(("done", "left"), [(0, 7), (3, 4), (6, 1), (7, 0)])
+def test_a_run_killed_after_a_batch_ends_with_the_same_file_and_repeats_nothing(
+    model: PreTrainedModel, whole: bytes, tmp_path: Path, done: int, left: int
+):
+    run_until(model, tmp_path, done)
+    with Calls(model) as calls:
+        run(model, folder=tmp_path)
+    assert calls.prompts == left
+    assert (tmp_path / "predictions.jsonl").read_bytes() == whole
+
+
+def cuts(data: bytes) -> list[int]:
+    """Places around and inside every line at which a kill might have cut the file."""
+    ends = [place + 1 for place, byte in enumerate(data) if byte == ord("\n")]
+    starts = [0, *ends[:-1]]
+    return sorted(
+        {place for start, end in zip(starts, ends, strict=True) for place in (start, (start + end) // 2, end - 1)}
+    )
+
+
+def test_a_file_torn_anywhere_ends_as_the_same_file(model: PreTrainedModel, whole: bytes, tmp_path: Path):
+    run_until(model, tmp_path, 7)
+    path = tmp_path / "predictions.jsonl"
+    data = path.read_bytes()
+    assert data != whole  # longest first, as generated
+    assert len(cuts(data)) == 21
+    for cut in cuts(data):
+        path.write_bytes(data[:cut])
+        run(model, folder=tmp_path)
+        assert path.read_bytes() == whole, cut
+
+
+def test_a_line_torn_inside_a_character_is_dropped(model: PreTrainedModel, whole: bytes, tmp_path: Path):
+    path = tmp_path / "predictions.jsonl"
+    path.write_bytes(whole[: whole.index("答".encode()) + 1])
+    with Calls(model) as calls:
+        run(model, folder=tmp_path)
+    assert calls.prompts == 7
+    assert path.read_bytes() == whole
+
+
+def test_a_batch_that_a_kill_left_in_part_is_generated_whole_in_the_same_company(
+    model: PreTrainedModel, whole: bytes, tmp_path: Path
+):
+    run_until(model, tmp_path, 6)
+    path = tmp_path / "predictions.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:4]))
+    with Calls(model) as calls:
+        run(model, folder=tmp_path)
+    assert calls.prompts == 4  # two missing of the second batch with their third, and the last batch
+    assert path.read_bytes() == whole
+
+
+def test_a_kill_while_the_ordered_file_is_written_loses_nothing(
+    model: PreTrainedModel, whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def die(*_: object) -> None:
+        raise Kill
+
+    monkeypatch.setattr(os, "replace", die)
+    with pytest.raises(Kill):
+        run(model, folder=tmp_path)
+    monkeypatch.undo()
+    assert len(read_predictions(tmp_path / "predictions.jsonl")) == 7
+    with Calls(model) as calls:
+        run(model, folder=tmp_path)
+    assert calls.prompts == 0
+    assert (tmp_path / "predictions.jsonl").read_bytes() == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.jsonl"]
+
+
+def test_a_finished_run_is_read_and_not_run(model: PreTrainedModel, whole: bytes, tmp_path: Path):
+    (tmp_path / "predictions.jsonl").write_bytes(whole)
+    told: list[tuple[int, int]] = []
+    with Calls(model) as calls:
+        predictions = run(model, folder=tmp_path, progress=lambda done, total: told.append((done, total)))
+    assert calls.prompts == 0
+    assert told == [(7, 7)]
+    assert predictions == run(model)
+    assert (tmp_path / "predictions.jsonl").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"name": "other:3"}, "'test:3' is not among the examples to evaluate"),
+        ({"prompt": "another template"}, "'test:3' was generated for another prompt"),
+        ({"expected": "b"}, "'test:3' has another expected answer"),
+    ],
+)
+def test_a_file_of_other_items_is_refused_and_left_as_it_is(
+    model: PreTrainedModel, whole: bytes, tmp_path: Path, change: dict[str, str], reason: str
+):
+    path = tmp_path / "predictions.jsonl"
+    path.write_bytes(whole)
+    items = [*ITEMS[:3], dataclasses.replace(ITEMS[3], **change), *ITEMS[4:]]
+    with pytest.raises(UserError) as caught:
+        run(model, items, folder=tmp_path)
+    assert str(caught.value) == (
+        f"{path}:4: {reason}: the file belongs to another evaluation; give another folder or move the file"
+    )
+    assert path.read_bytes() == whole
+
+
+def test_more_items_than_in_the_file_are_a_continuation(model: PreTrainedModel, whole: bytes, tmp_path: Path):
+    run(model, ITEMS[:4], folder=tmp_path)
+    run(model, folder=tmp_path)
+    names = [each.name for each in read_predictions(tmp_path / "predictions.jsonl")]
+    assert names == [item.name for item in ITEMS]
+
+
+def test_a_damaged_line_is_named_before_anything_is_generated(model: PreTrainedModel, whole: bytes, tmp_path: Path):
+    path = tmp_path / "predictions.jsonl"
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], lines[1][:20] + b"\n", *lines[2:]]))
+    with Calls(model) as calls, pytest.raises(UserError, match=f"^{path}:2: no JSON object"):
+        run(model, folder=tmp_path)
+    assert calls.prompts == 0
+
+
+def test_two_items_of_one_name_are_refused(model: PreTrainedModel):
+    with pytest.raises(ValueError, match="same name: 'test:2'"):
+        run(model, [*ITEMS, ITEMS[2]])
+
+
+@pytest.mark.parametrize(("ids", "message"), [((), "^test:1 has no tokens"), ((1,) * 28, "^test:1 has 28 tokens, and")])
+def test_a_prompt_that_cannot_be_generated_for_is_named_before_the_start(
+    model: PreTrainedModel, tmp_path: Path, ids: tuple[int, ...], message: str
+):
+    items = [ITEMS[0], dataclasses.replace(ITEMS[1], prompt_ids=ids)]
+    with pytest.raises(UserError, match=message):
+        run(model, items, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_items_give_an_empty_file(model: PreTrainedModel, tmp_path: Path):
+    assert run(model, [], folder=tmp_path) == []
+    assert read_predictions(tmp_path / "predictions.jsonl") == []
+
+
+def test_half_a_surrogate_pair_survives_the_file(model: PreTrainedModel, tmp_path: Path):
+    item = dataclasses.replace(ITEMS[0], expected="\ud83d and \\ud83d")
+    predictions = run(model, [item], folder=tmp_path)
+    assert read_predictions(tmp_path / "predictions.jsonl") == predictions
+    assert predictions[0].expected == "\ud83d and \\ud83d"
+    assert run(model, [item], folder=tmp_path) == predictions
+
+
+GOOD = '{"name": "a", "prompt": "p", "expected": "e", "generated": "g", "stopped": true, "tokens": 2}'
+BAD = [
+    ("", "no JSON object"),
+    (GOOD[:-4], "no JSON object"),
+    ("\udcff", "no JSON object"),  # a byte that is no UTF-8
+    ("[1]", "no prediction"),
+    ("null", "no prediction"),
+    (GOOD.replace('"p"', "1"), "no prediction"),
+    (GOOD.replace("true", "1"), "no prediction"),
+    (GOOD.replace("2", "true"), "no prediction"),
+    (GOOD.replace("2", "2.0"), "no prediction"),
+    (GOOD.replace('"name": "a", ', ""), "no prediction"),
+    (GOOD.replace("{", '{"extra": 1, '), "no prediction"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD)
+def test_a_line_that_is_no_prediction_is_named_with_its_number(tmp_path: Path, line: str, message: str):
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(f"{GOOD}\n{line}\n{GOOD}\n".encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match=f"^{path}:2: {message}"):
+        read_predictions(path)
+
+
+def test_the_last_line_feed_may_be_missing_for_a_reader(tmp_path: Path):
+    path = tmp_path / "p.jsonl"
+    path.write_text(f"{GOOD}\n{GOOD}")
+    expected = Prediction(name="a", prompt="p", expected="e", generated="g", stopped=True, tokens=2)
+    assert read_predictions(path) == [expected, expected]
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path):
+    with pytest.raises(UserError, match=r"none.jsonl: no such file; run the evaluation"):
+        read_predictions(tmp_path / "none.jsonl")
