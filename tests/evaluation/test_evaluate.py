@@ -1,8 +1,10 @@
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,16 +22,8 @@ STOP_IDS, LIMIT, BATCH = (4, 17), 5, 3
 @pytest.fixture(scope="module")
 def model() -> PreTrainedModel:
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=20,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=32,
-        initializer_range=0.8,
-    )
+    sizes: dict[str, Any] = {"vocab_size": 20, "hidden_size": 16, "intermediate_size": 24, "max_position_embeddings": 32}
+    config = LlamaConfig(**sizes, num_hidden_layers=2, num_attention_heads=2, initializer_range=0.8)
     return LlamaForCausalLM(config).eval()
 
 
@@ -44,9 +38,7 @@ def draw_items() -> list[EvaluationItem]:
         ids = torch.randint(0, 20, (length,), generator=generator).tolist()
         # Line separators that are no line feed, and other scripts, must not break the file.
         expected = f"naïve 答\u2028{number}\r\n"
-        items.append(
-            EvaluationItem(name=f"test:{number}", prompt=decode(ids), prompt_ids=tuple(ids), expected=expected)
-        )
+        items.append(EvaluationItem(name=f"test:{number}", prompt=decode(ids), prompt_ids=tuple(ids), expected=expected))
     return items
 
 
@@ -57,23 +49,19 @@ class Kill(BaseException):
     """Stands for the process's end."""
 
 
-class Calls:
-    """Counts the prompts that the model was really asked for."""
+@contextmanager
+def prompts_run(model: PreTrainedModel) -> Iterator[list[int]]:
+    """Collect the lengths, padding included, of the prompts that the model is really asked for."""
+    widths: list[int] = []
 
-    def __init__(self, model: PreTrainedModel):
-        self.prompts = 0
-        self._handle = model.register_forward_pre_hook(self._count, with_kwargs=True)
-
-    def _count(self, _module: object, _arguments: object, options: dict) -> None:
-        ids = options["input_ids"]
+    def look(_module: object, _arguments: object, options: dict) -> None:
         if options["past_key_values"].get_seq_length() == 0:
-            self.prompts += ids.shape[0]
+            rows, width = options["input_ids"].shape
+            widths.extend([width] * rows)
 
-    def __enter__(self) -> "Calls":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.remove()
+    handle = model.register_forward_pre_hook(look, with_kwargs=True)
+    yield widths
+    handle.remove()
 
 
 def run(model: PreTrainedModel, items: Sequence[EvaluationItem] = ITEMS, **options) -> list[Prediction]:
@@ -130,31 +118,22 @@ def test_the_file_holds_what_is_returned_and_reads_back(model: PreTrainedModel, 
     assert json.loads(lines[0]) == dataclasses.asdict(predictions[0])
 
 
-def test_without_a_folder_nothing_is_written(model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    run(model)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_each_batch_is_in_the_file_before_progress_is_told(model: PreTrainedModel, tmp_path: Path):
-    seen: list[tuple[int, int, int]] = []
+def test_each_batch_is_forced_to_disk_before_progress_is_told(
+    model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    forced: list[int] = []
+    seen: list[tuple[int, int, int, int]] = []
     path = tmp_path / "predictions.jsonl"
+    monkeypatch.setattr(os, "fsync", lambda descriptor: forced.append(os.fstat(descriptor).st_size))
 
     def look(done: int, total: int) -> None:
-        seen.append((done, total, path.read_bytes().count(b"\n") if path.exists() else 0))
+        data = path.read_bytes() if path.exists() else b""
+        assert forced[-1:] == ([len(data)] if data else [])
+        seen.append((done, total, data.count(b"\n"), len(forced)))
 
     run(model, folder=tmp_path, progress=look)
-    assert seen == [(0, 7, 0), (3, 7, 3), (6, 7, 6), (7, 7, 7)]
-
-
-def test_each_batch_is_forced_to_disk(model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    forced: list[int] = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: forced.append(os.fstat(descriptor).st_size))
-    run(model, folder=tmp_path)
-    size = (tmp_path / "predictions.jsonl").stat().st_size
-    assert len(forced) == 4  # three batches, and the ordered file
-    assert forced == sorted(forced)
-    assert forced[2:] == [size, size]
+    assert seen == [(0, 7, 0, 0), (3, 7, 3, 1), (6, 7, 6, 2), (7, 7, 7, 3)]
+    assert forced[3:] == [path.stat().st_size]  # the ordered file
 
 
 @pytest.mark.parametrize(("done", "left"), [(0, 7), (3, 4), (6, 1), (7, 0)])
@@ -162,19 +141,20 @@ def test_a_run_killed_after_a_batch_ends_with_the_same_file_and_repeats_nothing(
     model: PreTrainedModel, whole: bytes, tmp_path: Path, done: int, left: int
 ):
     run_until(model, tmp_path, done)
-    with Calls(model) as calls:
+    with prompts_run(model) as widths:
         run(model, folder=tmp_path)
-    assert calls.prompts == left
+    assert len(widths) == left
     assert (tmp_path / "predictions.jsonl").read_bytes() == whole
 
 
 def cuts(data: bytes) -> list[int]:
-    """Places around and inside every line at which a kill might have cut the file."""
+    """Places around and inside every line, and inside a character, at which a kill might have cut the file."""
     ends = [place + 1 for place, byte in enumerate(data) if byte == ord("\n")]
     starts = [0, *ends[:-1]]
-    return sorted(
-        {place for start, end in zip(starts, ends, strict=True) for place in (start, (start + end) // 2, end - 1)}
-    )
+    places = {data.index("答".encode()) + 1}
+    for start, end in zip(starts, ends, strict=True):
+        places |= {start, (start + end) // 2, end - 1}
+    return sorted(places)
 
 
 def test_a_file_torn_anywhere_ends_as_the_same_file(model: PreTrainedModel, whole: bytes, tmp_path: Path):
@@ -182,20 +162,10 @@ def test_a_file_torn_anywhere_ends_as_the_same_file(model: PreTrainedModel, whol
     path = tmp_path / "predictions.jsonl"
     data = path.read_bytes()
     assert data != whole  # longest first, as generated
-    assert len(cuts(data)) == 21
     for cut in cuts(data):
         path.write_bytes(data[:cut])
         run(model, folder=tmp_path)
         assert path.read_bytes() == whole, cut
-
-
-def test_a_line_torn_inside_a_character_is_dropped(model: PreTrainedModel, whole: bytes, tmp_path: Path):
-    path = tmp_path / "predictions.jsonl"
-    path.write_bytes(whole[: whole.index("答".encode()) + 1])
-    with Calls(model) as calls:
-        run(model, folder=tmp_path)
-    assert calls.prompts == 7
-    assert path.read_bytes() == whole
 
 
 def test_a_batch_that_a_kill_left_in_part_is_generated_whole_in_the_same_company(
@@ -205,9 +175,9 @@ def test_a_batch_that_a_kill_left_in_part_is_generated_whole_in_the_same_company
     path = tmp_path / "predictions.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:4]))
-    with Calls(model) as calls:
+    with prompts_run(model) as widths:
         run(model, folder=tmp_path)
-    assert calls.prompts == 4  # two missing of the second batch with their third, and the last batch
+    assert widths == [4, 4, 4, 1]  # the second batch, of which one example was there, and the last
     assert path.read_bytes() == whole
 
 
@@ -222,9 +192,9 @@ def test_a_kill_while_the_ordered_file_is_written_loses_nothing(
         run(model, folder=tmp_path)
     monkeypatch.undo()
     assert len(read_predictions(tmp_path / "predictions.jsonl")) == 7
-    with Calls(model) as calls:
+    with prompts_run(model) as widths:
         run(model, folder=tmp_path)
-    assert calls.prompts == 0
+    assert widths == []
     assert (tmp_path / "predictions.jsonl").read_bytes() == whole
     assert [path.name for path in tmp_path.iterdir()] == ["predictions.jsonl"]
 
@@ -232,9 +202,9 @@ def test_a_kill_while_the_ordered_file_is_written_loses_nothing(
 def test_a_finished_run_is_read_and_not_run(model: PreTrainedModel, whole: bytes, tmp_path: Path):
     (tmp_path / "predictions.jsonl").write_bytes(whole)
     told: list[tuple[int, int]] = []
-    with Calls(model) as calls:
+    with prompts_run(model) as widths:
         predictions = run(model, folder=tmp_path, progress=lambda done, total: told.append((done, total)))
-    assert calls.prompts == 0
+    assert widths == []
     assert told == [(7, 7)]
     assert predictions == run(model)
     assert (tmp_path / "predictions.jsonl").read_bytes() == whole
@@ -252,17 +222,17 @@ def test_a_file_of_other_items_is_refused_and_left_as_it_is(
     model: PreTrainedModel, whole: bytes, tmp_path: Path, change: dict[str, str], reason: str
 ):
     path = tmp_path / "predictions.jsonl"
-    path.write_bytes(whole)
+    path.write_bytes(whole + b"torn")
     items = [*ITEMS[:3], dataclasses.replace(ITEMS[3], **change), *ITEMS[4:]]
     with pytest.raises(UserError) as caught:
         run(model, items, folder=tmp_path)
     assert str(caught.value) == (
         f"{path}:4: {reason}: the file belongs to another evaluation; give another folder or move the file"
     )
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == whole + b"torn"
 
 
-def test_more_items_than_in_the_file_are_a_continuation(model: PreTrainedModel, whole: bytes, tmp_path: Path):
+def test_more_items_than_in_the_file_are_a_continuation(model: PreTrainedModel, tmp_path: Path):
     run(model, ITEMS[:4], folder=tmp_path)
     run(model, folder=tmp_path)
     names = [each.name for each in read_predictions(tmp_path / "predictions.jsonl")]
@@ -273,9 +243,9 @@ def test_a_damaged_line_is_named_before_anything_is_generated(model: PreTrainedM
     path = tmp_path / "predictions.jsonl"
     lines = whole.splitlines(keepends=True)
     path.write_bytes(b"".join([lines[0], lines[1][:20] + b"\n", *lines[2:]]))
-    with Calls(model) as calls, pytest.raises(UserError, match=f"^{path}:2: no JSON object"):
+    with prompts_run(model) as widths, pytest.raises(UserError, match=f"^{path}:2: no JSON object"):
         run(model, folder=tmp_path)
-    assert calls.prompts == 0
+    assert widths == []
 
 
 def test_two_items_of_one_name_are_refused(model: PreTrainedModel):
@@ -293,11 +263,6 @@ def test_a_prompt_that_cannot_be_generated_for_is_named_before_the_start(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_items_give_an_empty_file(model: PreTrainedModel, tmp_path: Path):
-    assert run(model, [], folder=tmp_path) == []
-    assert read_predictions(tmp_path / "predictions.jsonl") == []
-
-
 def test_half_a_surrogate_pair_survives_the_file(model: PreTrainedModel, tmp_path: Path):
     item = dataclasses.replace(ITEMS[0], expected="\ud83d and \\ud83d")
     predictions = run(model, [item], folder=tmp_path)
@@ -307,30 +272,23 @@ def test_half_a_surrogate_pair_survives_the_file(model: PreTrainedModel, tmp_pat
 
 
 GOOD = '{"name": "a", "prompt": "p", "expected": "e", "generated": "g", "stopped": true, "tokens": 2}'
-BAD = [
-    ("", "no JSON object"),
-    (GOOD[:-4], "no JSON object"),
-    ("\udcff", "no JSON object"),  # a byte that is no UTF-8
-    ("[1]", "no prediction"),
-    ("null", "no prediction"),
-    (GOOD.replace('"p"', "1"), "no prediction"),
-    (GOOD.replace("true", "1"), "no prediction"),
-    (GOOD.replace("2", "true"), "no prediction"),
-    (GOOD.replace("2", "2.0"), "no prediction"),
-    (GOOD.replace('"name": "a", ', ""), "no prediction"),
-    (GOOD.replace("{", '{"extra": 1, '), "no prediction"),
-]
+NO_JSON = ["", GOOD[:-4], "\udcff"]  # the last is a byte that is no UTF-8
+WRONG_KINDS = [('"p"', "1"), ("true", "1"), ("2", "true"), ("2", "2.0"), ('"name": "a", ', ""), ("{", '{"extra": 1, ')]
+NO_PREDICTION = ["[1]", "null", *[GOOD.replace(old, new) for old, new in WRONG_KINDS]]
 
 
-@pytest.mark.parametrize(("line", "message"), BAD)
-def test_a_line_that_is_no_prediction_is_named_with_its_number(tmp_path: Path, line: str, message: str):
+@pytest.mark.parametrize("line", [*NO_JSON, *NO_PREDICTION])
+def test_a_line_that_is_no_prediction_is_named_with_its_number(tmp_path: Path, line: str):
     path = tmp_path / "p.jsonl"
     path.write_bytes(f"{GOOD}\n{line}\n{GOOD}\n".encode("utf-8", "surrogateescape"))
-    with pytest.raises(UserError, match=f"^{path}:2: {message}"):
+    reason = "no JSON object" if line in NO_JSON else "no prediction"
+    with pytest.raises(UserError, match=f"^{path}:2: {reason}"):
         read_predictions(path)
 
 
-def test_the_last_line_feed_may_be_missing_for_a_reader(tmp_path: Path):
+def test_a_reader_accepts_an_empty_file_and_a_missing_last_line_feed(tmp_path: Path, model: PreTrainedModel):
+    assert run(model, [], folder=tmp_path) == []
+    assert read_predictions(tmp_path / "predictions.jsonl") == []
     path = tmp_path / "p.jsonl"
     path.write_text(f"{GOOD}\n{GOOD}")
     expected = Prediction(name="a", prompt="p", expected="e", generated="g", stopped=True, tokens=2)

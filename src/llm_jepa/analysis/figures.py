@@ -121,9 +121,7 @@ def training_curves(
             if len(x):
                 axes.fill_between(x, low, high, color=style.colour, alpha=0.18, linewidth=0)
                 axes.plot(x, mean, color=style.colour, linestyle=style.dash, linewidth=1.6)
-        _legend(
-            figure, [(arm, _line(style.colour, style.dash)) for arm, style in styles(arms).items() if curves.get(arm)]
-        )
+        _legend(figure, [(arm, _line(style.colour, style.dash)) for arm, style in styles(arms).items() if curves.get(arm)])
         return _svg(figure, title)
 
 
@@ -265,8 +263,7 @@ def _svg(figure: Figure, title: str) -> str:
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
     text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", text)
     text = re.sub(r"\n\s*", "\n", text)
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
     scheme = "<style>.panel{color:#1f2328}@media (prefers-color-scheme:dark){.panel{color:#e6e9ed}}</style>"
     head = f'<svg class="panel" role="img" aria-label="{escape(title)}"'
-    return re.sub(
-        r"<svg([^>]*)>", lambda match: f"{head}{match[1]}><title>{escape(title)}</title>{scheme}", text, count=1
-    )
+    return re.sub(r"<svg([^>]*)>", lambda match: f"{head}{match[1]}><title>{escape(title)}</title>{scheme}", text, count=1)

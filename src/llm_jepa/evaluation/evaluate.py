@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
 
-from transformers import PreTrainedModel
+from torch import nn
 
 from llm_jepa.errors import UserError
 from llm_jepa.evaluation.generate import Generation, check_prompts, generate, longest_first
@@ -38,7 +38,7 @@ class EvaluationItem:
 
 
 def evaluate(  # noqa: PLR0913 - generate's arguments, and where the results go
-    model: PreTrainedModel,
+    model: nn.Module,
     items: Sequence[EvaluationItem],
     *,
     decode: Callable[[Sequence[int]], str],
@@ -56,7 +56,7 @@ def evaluate(  # noqa: PLR0913 - generate's arguments, and where the results go
     bytes as without the interruption. At the end it is put into the order of the items.
 
     Args:
-        model: a causal language model.
+        model: a causal language model of transformers, or peft's wrapper around one.
         items: the examples.
         decode: turns generated token ids, without the stop token, into text.
         stop_ids: any of these ends a generation.
@@ -108,6 +108,10 @@ def read_predictions(path: Path) -> list[Prediction]:
         data = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the evaluation that writes it first") from None
+    return _parse_all(data, path)
+
+
+def _parse_all(data: bytes, path: Path) -> list[Prediction]:
     lines = data.removesuffix(b"\n").split(b"\n") if data else []
     return [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
 
@@ -140,9 +144,7 @@ def _prediction(item: EvaluationItem, generation: Generation, decode: Callable[[
     )
 
 
-def _unfinished(
-    items: Sequence[EvaluationItem], done: Mapping[str, Prediction], batch_size: int
-) -> list[EvaluationItem]:
+def _unfinished(items: Sequence[EvaluationItem], done: Mapping[str, Prediction], batch_size: int) -> list[EvaluationItem]:
     """Return the items of every batch that is not wholly finished.
 
     A batch is generated whole even if a kill left part of it in the file: in another company an example is padded and
@@ -160,18 +162,21 @@ def _report(
 
 
 def _resume(folder: Path, by_name: Mapping[str, EvaluationItem]) -> dict[str, Prediction]:
-    """Return the finished predictions in the folder's file, after cutting off a last line that a kill tore."""
+    """Return the finished predictions in the folder's file, and cut off a last line that a kill tore.
+
+    A file that is refused is left as it is.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / PREDICTIONS
     if not path.exists():
         return {}
-    with path.open("r+b") as file:
-        file.truncate(file.read().rfind(b"\n") + 1)
-    done = {}
-    for number, prediction in enumerate(read_predictions(path), start=1):
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    predictions = _parse_all(whole, path)
+    for number, prediction in enumerate(predictions, start=1):
         _check_belongs(prediction, by_name, f"{path}:{number}")
-        done[prediction.name] = prediction
-    return done
+    os.truncate(path, len(whole))
+    return {prediction.name: prediction for prediction in predictions}
 
 
 def _check_belongs(prediction: Prediction, by_name: Mapping[str, EvaluationItem], where: str) -> None:

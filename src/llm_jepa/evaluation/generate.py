@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AttentionMaskInterface, GenerationConfig, PreTrainedModel
+from torch import nn
+from transformers import AttentionMaskInterface, GenerationConfig
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from llm_jepa.errors import UserError
+from llm_jepa.model.encode import core
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Generation:
 
 
 def generate(
-    model: PreTrainedModel,
+    model: nn.Module,
     prompts: Sequence[Sequence[int]],
     *,
     stop_ids: Collection[int],
@@ -50,7 +52,7 @@ def generate(
     included. All arguments are checked before this returns; the first batch runs at the first `next`.
 
     Args:
-        model: a causal language model; a LoRA model of peft works too.
+        model: a causal language model of transformers, or peft's wrapper around one.
         prompts: token ids of each prompt, template and all, unpadded.
         stop_ids: any of these ends a generation.
         pad_id: fills up shorter prompts and is masked; may be one of `stop_ids`.
@@ -87,7 +89,7 @@ def longest_first(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def check_prompts(model: PreTrainedModel, prompts: Mapping[str, Sequence[int]], *, max_new_tokens: int) -> None:
+def check_prompts(model: nn.Module, prompts: Mapping[str, Sequence[int]], *, max_new_tokens: int) -> None:
     """Raise `UserError` for the first prompt that is empty or that leaves no room for `max_new_tokens`.
 
     Args:
@@ -96,7 +98,7 @@ def check_prompts(model: PreTrainedModel, prompts: Mapping[str, Sequence[int]], 
         max_new_tokens: most tokens generated for one prompt.
     """
     try:
-        room = model.config.get_text_config().max_position_embeddings
+        room = core(model).config.get_text_config().max_position_embeddings
     except AttributeError:
         room = None
     for name, ids in prompts.items():
@@ -110,18 +112,18 @@ def check_prompts(model: PreTrainedModel, prompts: Mapping[str, Sequence[int]], 
             )
 
 
-def _check_arguments(model: PreTrainedModel, *, stop_ids: Collection[int], pad_id: int, max_new_tokens: int) -> None:
+def _check_arguments(model: nn.Module, *, stop_ids: Collection[int], pad_id: int, max_new_tokens: int) -> None:
     if not stop_ids:
         raise ValueError("stop_ids is empty: no generation would ever stop; give the end-of-text and end-of-turn ids")
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
-    vocabulary = model.config.get_text_config().vocab_size
+    vocabulary = core(model).config.get_text_config().vocab_size
     if not 0 <= pad_id < vocabulary:
         raise ValueError(f"pad_id is {pad_id}, outside the model's vocabulary of {vocabulary}; take a stop id for it")
 
 
 def _stream(
-    model: PreTrainedModel,
+    model: nn.Module,
     prompts: Sequence[Sequence[int]],
     batches: Sequence[Sequence[int]],
     settings: GenerationConfig,
@@ -131,19 +133,18 @@ def _stream(
         yield from zip(batch, generations, strict=True)
 
 
-def _generate_batch(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]], settings: GenerationConfig
-) -> list[Generation]:
+def _generate_batch(model: nn.Module, prompts: Sequence[Sequence[int]], settings: GenerationConfig) -> list[Generation]:
     pad_id, stop_ids = settings.pad_token_id, frozenset(settings.eos_token_id)
     width = max(len(ids) for ids in prompts)
     gaps = [width - len(ids) for ids in prompts]
     rows = [[pad_id] * gap + list(ids) for gap, ids in zip(gaps, prompts, strict=True)]
     seen = [[0] * gap + [1] * len(ids) for gap, ids in zip(gaps, prompts, strict=True)]
+    device = core(model).device
     padding = _padding_masked(model) if any(gaps) else nullcontext()
     with torch.inference_mode(), _evaluating(model), _without_own_settings(model), padding:
-        output = model.generate(  # pyright: ignore[reportCallIssue] - mixed into causal models only
-            input_ids=torch.tensor(rows, device=model.device),
-            attention_mask=torch.tensor(seen, device=model.device),
+        output = model.generate(  # pyright: ignore[reportCallIssue] - no method of nn.Module
+            input_ids=torch.tensor(rows, device=device),
+            attention_mask=torch.tensor(seen, device=device),
             generation_config=settings,
         )
     return [_cut(row, stop_ids) for row in output[:, width:].tolist()]
@@ -156,7 +157,7 @@ def _cut(row: Sequence[int], stop_ids: Collection[int]) -> Generation:
 
 
 @contextmanager
-def _padding_masked(model: PreTrainedModel) -> Iterator[None]:
+def _padding_masked(model: nn.Module) -> Iterator[None]:
     """Make sure that padding is masked, and that a pad, which sees nothing, does not become NaN.
 
     Eager attention adds the lowest number of the model's format to what may not be seen. Where a row has nothing else
@@ -166,7 +167,7 @@ def _padding_masked(model: PreTrainedModel) -> Iterator[None]:
     Raises:
         ValueError: the attention has no mask function; transformers would drop the mask without a word.
     """
-    name = model.config.get_text_config()._attn_implementation  # transformers has no public name for it
+    name = core(model).config.get_text_config()._attn_implementation  # transformers has no public name for it
     if name is None or name not in ALL_MASK_ATTENTION_FUNCTIONS:
         raise ValueError(
             f"attention '{name}' has no mask function, so padding would be attended to; register one with "
@@ -188,7 +189,7 @@ def _padding_masked(model: PreTrainedModel) -> Iterator[None]:
 
 
 @contextmanager
-def _evaluating(model: PreTrainedModel) -> Iterator[None]:
+def _evaluating(model: nn.Module) -> Iterator[None]:
     """Put every module into evaluation mode, and afterwards exactly those back that were in training mode."""
     training = [module for module in model.modules() if module.training]
     model.eval()
@@ -200,19 +201,16 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
 
 
 @contextmanager
-def _without_own_settings(model: PreTrainedModel) -> Iterator[None]:
+def _without_own_settings(model: nn.Module) -> Iterator[None]:
     """Lend the model blank generation settings, and afterwards give it back its own.
 
     `generate` fills every setting that its argument leaves at None from the model's own (forced and suppressed tokens,
-    a minimal length, a list of bad words), and None cannot be insisted on. The walk over the modules reaches the model
-    inside a peft wrapper.
+    a minimal length, a list of bad words), and None cannot be insisted on. A peft wrapper reads them from its inside.
     """
-    owners = [module for module in model.modules() if isinstance(module, PreTrainedModel) and module.can_generate()]
-    own = [owner.generation_config for owner in owners]
+    inner = core(model)
+    own = inner.generation_config
+    inner.generation_config = GenerationConfig()
     try:
-        for owner in owners:
-            owner.generation_config = GenerationConfig()
         yield
     finally:
-        for owner, settings in zip(owners, own, strict=True):
-            owner.generation_config = settings
+        inner.generation_config = own

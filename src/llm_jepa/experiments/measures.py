@@ -1,10 +1,11 @@
 """The measures of a run: what each is called, how it is written, and how it is read. Tables are made of these."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llm_jepa.experiments.results import RunSummary
-from llm_jepa.experiments.statistics import Comparison, describe
+from llm_jepa.experiments.results import RunSummary, arms, of_arm
+from llm_jepa.experiments.statistics import POWER, Comparison, describe
 
 ABSENT = "–"
 
@@ -17,7 +18,7 @@ class Measure:
         label: its name, with the unit.
         group: heading under which it stands.
         value: reads it from a run; None when the run does not have it.
-        write: a number in the unit of the label -> text.
+        decimals: digits after the point; None: as many as give the mean three digits.
         reading: one neutral line on what it is and how to read it.
         setting: whether it was chosen rather than measured; then distinct values are listed instead of averaged.
     """
@@ -25,8 +26,8 @@ class Measure:
     label: str
     group: str
     value: Callable[[RunSummary], float | None]
-    write: Callable[[float], str]
     reading: str
+    decimals: int | None = None
     setting: bool = False
 
 
@@ -63,61 +64,73 @@ def cell(measure: Measure, runs: Sequence[RunSummary]) -> str:
     if not values:
         return ABSENT
     if measure.setting:
-        return ", ".join(measure.write(value) for value in sorted(set(values)))
+        return ", ".join(f"{value:,.6g}" for value in sorted(set(values)))
     described = describe(values)
-    spread = "" if described.deviation is None else f" ± {measure.write(described.deviation)}"
+    decimals = _decimals(described.mean) if measure.decimals is None else measure.decimals
+    spread = "" if described.deviation is None else f" ± {described.deviation:,.{decimals}f}"
     partial = "" if len(values) == len(runs) else f" ({len(values)} of {len(runs)} seeds)"
-    return f"{measure.write(described.mean)}{spread}{partial}".replace("-", "−")
+    return f"{described.mean:,.{decimals}f}{spread}{partial}".replace("-", "−")
 
 
 def p_cell(comparison: Comparison) -> str:
     """The p of one comparison with all that belongs to it: seeds and correction; or why there is none."""
     if comparison.p_t_holm is None:
         return comparison.reason
-    many = f" over {comparison.tests} comparisons" if comparison.tests > 1 else " (one comparison)"
-    return f"{p_value(comparison.p_t_holm)} ({seeds(comparison.n)}, Holm{many})"
+    correction = f"Holm over {comparison.tests}" if comparison.tests > 1 else "one comparison"
+    return f"{p_value(comparison.p_t_holm)} ({seeds(comparison.n)}, {correction})"
 
 
-def _share(share: float) -> str:
-    return f"{100 * share:.1f}"
+def rows(runs: Sequence[RunSummary]) -> list[tuple[str, list[tuple[Measure, list[str]]]]]:
+    """The table of results: for each group its measures with one cell an arm; measures that no run has are left out."""
+    by_group: dict[str, list[tuple[Measure, list[str]]]] = {}
+    for measure in MEASURES:
+        cells = [cell(measure, of_arm(runs, arm)) for arm in arms(runs)]
+        if set(cells) != {ABSENT}:
+            by_group.setdefault(measure.group, []).append((measure, cells))
+    return list(by_group.items())
 
 
-def _cosine(value: float) -> str:
-    return f"{value:.3f}"
+def _decimals(mean: float) -> int:
+    """Digits after the point with which a number has three digits in all; at most nine."""
+    return 0 if mean == 0 else min(9, max(0, 2 - math.floor(math.log10(abs(mean)))))
 
 
-def _amount(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _scaled(amount: float | None, unit: float) -> float | None:
+    return None if amount is None else amount / unit
 
 
 MEASURES = (
     Measure(
         label="Exact match (%)",
         group="Task",
-        value=lambda run: run.results.exact,
-        write=_share,
+        value=lambda run: _percent(run.results.exact),
+        decimals=1,
         reading="Share of the test examples that the task's scorer calls right. Higher is better.",
     ),
     Measure(
         label="Prefix match (%)",
         group="Task",
-        value=lambda run: run.results.prefix,
-        write=_share,
+        value=lambda run: _percent(run.results.prefix),
+        decimals=1,
         reading="Share of outputs that begin with the expected answer. What it has above exact match are answers that "
         "were right until the model went on.",
     ),
     Measure(
         label="Stop rate (%)",
         group="Task",
-        value=lambda run: run.results.stop_rate,
-        write=_share,
+        value=lambda run: _percent(run.results.stop_rate),
+        decimals=1,
         reading="Share of outputs that a stop token ended; the token limit ended the others.",
     ),
     Measure(
         label="Cosine, matched",
         group="Embeddings",
         value=lambda run: run.results.cosine_matched,
-        write=_cosine,
+        decimals=3,
         reading="Mean cosine between the predicted and the actual embedding of the same example's other view. Alone it "
         "says little: it is 1 when all embeddings are the same.",
     ),
@@ -125,28 +138,27 @@ MEASURES = (
         label="Cosine, shuffled",
         group="Embeddings",
         value=lambda run: run.results.cosine_shuffled,
-        write=_cosine,
+        decimals=3,
         reading="The same between different examples: how alike any two embeddings are.",
     ),
     Measure(
         label="Gap",
         group="Embeddings",
         value=lambda run: run.results.cosine_gap,
-        write=_cosine,
+        decimals=3,
         reading="Matched minus shuffled. Near 0, the embeddings do not tell which views belong together.",
     ),
     Measure(
         label="Retrieval at 1 (%)",
         group="Embeddings",
-        value=lambda run: run.results.retrieval_at_1,
-        write=_share,
+        value=lambda run: _percent(run.results.retrieval_at_1),
+        decimals=1,
         reading="Share of examples whose own other view is the nearest of all candidates. Chance is 1 / candidates.",
     ),
     Measure(
         label="Retrieval candidates",
         group="Embeddings",
         value=lambda run: run.results.retrieval_candidates,
-        write=_amount,
         reading="Number of views to choose from. Retrieval over different numbers cannot be compared.",
         setting=True,
     ),
@@ -154,14 +166,12 @@ MEASURES = (
         label="Effective rank",
         group="Embeddings",
         value=lambda run: run.results.effective_rank,
-        write=_amount,
         reading="Number of directions that the embeddings spread over. 1 is a single direction.",
     ),
     Measure(
         label="JEPA weight",
         group="Settings and cost",
         value=lambda run: run.results.weight,
-        write=lambda value: f"{value:g}",
         reading="Factor of the JEPA term beside next-token prediction. 0: the term is only monitored.",
         setting=True,
     ),
@@ -169,30 +179,49 @@ MEASURES = (
         label="[PRED] slots, k",
         group="Settings and cost",
         value=lambda run: run.results.k,
-        write=lambda value: f"{value:g}",
         reading="Learned slots after the first view that form the prediction. 0: the view's last token forms it.",
         setting=True,
     ),
     Measure(
         label="Tokens (millions)",
         group="Settings and cost",
-        value=lambda run: None if run.results.tokens is None else run.results.tokens / 1e6,
-        write=_amount,
+        value=lambda run: _scaled(run.results.tokens, 1e6),
         reading="Tokens processed in training, views included.",
     ),
     Measure(
         label="Compute (PFLOPs)",
         group="Settings and cost",
-        value=lambda run: None if run.results.flops is None else run.results.flops / 1e15,
-        write=_amount,
+        value=lambda run: _scaled(run.results.flops, 1e15),
         reading="Floating-point operations of training, in units of 10^15.",
     ),
     Measure(
         label="Time (s)",
         group="Settings and cost",
         value=lambda run: run.results.seconds,
-        write=_amount,
         reading="Duration of training. It depends on the machine and on what else ran there.",
     ),
 )
 """The rows of the table of results, in order."""
+
+TEST_READINGS = (
+    (
+        "Paired t-test",
+        "Probability of at least the observed gain if both arms were equally good, from the differences of runs with the "
+        "same seed. Near 1 speaks for the second arm.",
+    ),
+    (
+        "Corrected",
+        "Holm's correction: with several comparisons one small p is to be expected, so each is raised to what the whole "
+        "table allows.",
+    ),
+    (
+        "Sign flips",
+        "The same question without assuming a normal distribution. With n seeds it cannot fall below 1 / 2^n.",
+    ),
+    (
+        "Detectable",
+        "Smallest true gain that this number of seeds with this spread would have shown with a probability of "
+        f"{100 * POWER:.0f} %. No gain shown means none as large as this, not none at all.",
+    ),
+)
+"""How to read the columns of the table of tests."""

@@ -96,9 +96,7 @@ def read_runs(root: Path) -> tuple[RunSummary, ...]:
     for run in runs:
         key = (run.arm, run.seed, run.results.split)
         if key in seen:
-            raise UserError(
-                f"{run.folder}: arm '{run.arm}' and seed {run.seed} are also in {seen[key].folder}; remove one"
-            )
+            raise UserError(f"{run.folder}: arm '{run.arm}' and seed {run.seed} are also in {seen[key].folder}; remove one")
         seen[key] = run
     _check_same_rows(runs)
     order = arms(runs)

@@ -258,9 +258,7 @@ def corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     return tuple(result)
 
 
-def compare_arms(
-    accuracy: Mapping[str, Mapping[int, float]], pairs: Sequence[tuple[str, str]]
-) -> tuple[Comparison, ...]:
+def compare_arms(accuracy: Mapping[str, Mapping[int, float]], pairs: Sequence[tuple[str, str]]) -> tuple[Comparison, ...]:
     """Compare the (treatment, control) pairs by seed, and correct over the whole table.
 
     `accuracy` has for each arm the accuracy (a fraction) of each seed; both arms of a pair must have the same seeds.

@@ -49,9 +49,7 @@ def verdict(runs: Sequence[RunSummary], comparisons: Sequence[Comparison]) -> tu
     """
     against_plain = [item for item in comparisons if item.control == PLAIN and item.treatment != SHUFFLED]
     if not against_plain:
-        absent = (
-            "There are no runs with the same seed of plain training and of another arm, so no gain can be measured."
-        )
+        absent = "There are no runs with the same seed of plain training and of another arm, so no gain can be measured."
         return absent, "Without such a pair of runs there is nothing to say on the views either."
     main = next((item for item in against_plain if item.treatment == JEPA), against_plain[0])
     evidence = _Evidence(
@@ -168,9 +166,7 @@ def _retrieval(runs: Sequence[RunSummary]) -> str:
     size = sizes.pop() if len(sizes) == 1 else None
     if found is None or not size:
         return ""
-    return (
-        f"; retrieval finds {percent(found)} of the partners among {size:,.0f} candidates, chance {percent(1 / size)}"
-    )
+    return f"; retrieval finds {percent(found)} of the partners among {size:,.0f} candidates, chance {percent(1 / size)}"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -66,7 +66,7 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     if current not in names:
         raise UserError(
             f"attention '{current}' cannot be packed; set `model.attention` to 'sdpa' or 'eager', or "
-            "`views.one_forward: false`, which gives every view a row of its own"
+            "`packing.one_forward: false`, which gives every view a row of its own"
         )
     AttentionMaskInterface.register(SDPA, _packed_sdpa_mask)
     AttentionMaskInterface.register(EAGER, _packed_eager_mask)

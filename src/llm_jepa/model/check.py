@@ -17,9 +17,7 @@ from llm_jepa.packing.layout import Forest
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.03}
 """Largest accepted difference, relative to the root mean square of the hidden states; many models compute norms in float32."""
 
-ADVICE = (
-    "set `views.one_forward: false`, which gives every view a row of its own (slower, and right for any causal model)"
-)
+ADVICE = "set `packing.one_forward: false`, which gives every view a row of its own (slower, and right for any causal model)"
 
 
 @torch.no_grad()

@@ -26,9 +26,7 @@ def core(model: nn.Module) -> PreTrainedModel:
     """Return the transformers model inside any wrappers."""
     found = next((module for module in model.modules() if isinstance(module, PreTrainedModel)), None)
     if found is None:
-        raise UserError(
-            f"{type(model).__name__} holds no transformers model; pass a Hugging Face causal language model"
-        )
+        raise UserError(f"{type(model).__name__} holds no transformers model; pass a Hugging Face causal language model")
     return found
 
 

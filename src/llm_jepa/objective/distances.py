@@ -36,7 +36,7 @@ class Distance(ABC):
         """Return the distance of every prediction to `candidates[matched]`, its target."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cosine(Distance):
     """1 - cosine similarity, in [0, 2]; the paper's choice (section 3.1).
 
@@ -56,7 +56,7 @@ class Cosine(Distance):
         return 1 - functional.cosine_similarity(wide(predicted), wide(candidates[matched]), dim=-1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class L2(Distance):
     """Euclidean length of the difference, unnormalised (Table 3, "l2-norm"); grows with the width of the model."""
 
@@ -70,7 +70,7 @@ class L2(Distance):
         return torch.linalg.vector_norm(wide(predicted) - wide(candidates[matched]), dim=-1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MeanSquaredError(Distance):
     """Mean over the hidden units of the squared difference (Table 3, "MSE")."""
 
@@ -84,7 +84,7 @@ class MeanSquaredError(Distance):
         return (wide(predicted) - wide(candidates[matched])).square().mean(dim=-1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InfoNCE(Distance):
     """Cross-entropy of picking the right target among all candidates by cosine similarity / temperature (Table 3).
 

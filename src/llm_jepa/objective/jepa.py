@@ -69,7 +69,7 @@ class Objective(ABC):
         """Return the terms of a micro-batch."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class JEPA(Objective):
     """L = gamma * mean XEnt(next token) + weight * mean d(Pred(Enc(Text)), Enc(Code))  (paper, eq. 3).
 

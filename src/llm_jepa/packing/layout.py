@@ -57,7 +57,7 @@ class Forest:
         return sum(len(segment.ids) for segment in self.segments)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """How samples become forests.
 

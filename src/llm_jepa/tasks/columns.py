@@ -26,7 +26,7 @@ PAIRS = (("prompt", "completion"), ("text", "code"))
 GROUPS = ("views", "paraphrases")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Columns:
     """Which columns of the user's data are read; what is left out is detected.
 
@@ -125,17 +125,13 @@ def _nearest_format(row: Mapping[str, Any], given: set[str]) -> tuple[str, ...]:
     )
 
 
-def _read(
-    row: Mapping[str, Any], used: Sequence[str], system: str | None
-) -> tuple[tuple[Message, ...], tuple[View, ...]]:
+def _read(row: Mapping[str, Any], used: Sequence[str], system: str | None) -> tuple[tuple[Message, ...], tuple[View, ...]]:
     """Return the messages and the views that the columns `used` hold."""
     if used[0] == MESSAGES:
         turns = _turns(row, MESSAGES, role=None)
         views = _conversation(turns, prompt=MESSAGES, answer=MESSAGES)
         if system is not None and all(turn.message.role != SYSTEM for turn in turns):
-            raise UserError(
-                "'messages' has no system message; put it there, columns.system is for Text and Code columns"
-            )
+            raise UserError("'messages' has no system message; put it there, columns.system is for Text and Code columns")
         if len(used) > 1:
             views = _beside(row, used[1], USER), _beside(row, used[2], ASSISTANT)
     elif len(used) == 1:
@@ -154,9 +150,7 @@ def _conversation(turns: Sequence[_Turn], *, prompt: str, answer: str) -> tuple[
     """Return Text, the last user message, and Code, the last message, which must be the assistant's."""
     last = len(turns) - 1
     if turns[last].message.role != ASSISTANT:
-        raise UserError(
-            f"'{answer}' ends with a {turns[last].message.role} message; the last one must be the assistant's"
-        )
+        raise UserError(f"'{answer}' ends with a {turns[last].message.role} message; the last one must be the assistant's")
     users = [index for index, turn in enumerate(turns) if turn.message.role == USER]
     if not users:
         raise UserError(f"'{prompt}' has no user message; add the one that the assistant answers")
@@ -167,9 +161,7 @@ def _beside(row: Mapping[str, Any], column: str, role: str) -> View:
     """Return the view in a column that stands beside `messages`: a text, or a list of one message."""
     turns = _turns(row, column, role=role)
     if len(turns) != 1:
-        raise UserError(
-            f"'{column}' has {len(turns)} messages; beside 'messages' it is a text or a list of one message"
-        )
+        raise UserError(f"'{column}' has {len(turns)} messages; beside 'messages' it is a text or a list of one message")
     return _view(turns[0], None)
 
 
@@ -182,8 +174,7 @@ def _group(row: Mapping[str, Any], column: str) -> tuple[View, ...]:
         raise UserError(f"'{column}' needs two or more texts and has {len(value)}; add texts or remove the row")
     fields = [f"{column}[{index}]" for index in range(len(value))]
     return tuple(
-        View(content=_filled(_text(content, field), field), role="")
-        for field, content in zip(fields, value, strict=True)
+        View(content=_filled(_text(content, field), field), role="") for field, content in zip(fields, value, strict=True)
     )
 
 
@@ -236,9 +227,7 @@ def _text(value: object, field: str) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         half = f"\\u{ord(value[error.start]):04x}"
-        raise UserError(
-            f"'{field}' has half a character ({half}) at position {error.start}; write both halves"
-        ) from None
+        raise UserError(f"'{field}' has half a character ({half}) at position {error.start}; write both halves") from None
     return value
 
 
@@ -252,9 +241,7 @@ def _filled(content: str, field: str) -> str:
 def _extra(row: Mapping[str, Any], used: Iterable[str]) -> dict[str, str]:
     """Return the columns that are not read and hold a text or a number."""
     others = set(row).difference(used)
-    return {
-        column: str(row[column]) for column in row if column in others and isinstance(row[column], str | int | float)
-    }
+    return {column: str(row[column]) for column in row if column in others and isinstance(row[column], str | int | float)}
 
 
 def _present(row: Mapping[str, Any]) -> str:
@@ -275,4 +262,4 @@ def _kind(value: object) -> str:
     if isinstance(value, bool):
         return "true or false"
     kinds = {str: "a text", int: "a number", float: "a number", list: "a list", tuple: "a list", dict: "an object"}
-    return kinds.get(type(value), f"a {type(value).__name__}")
+    return kinds.get(type(value), f"of type {type(value).__name__}")

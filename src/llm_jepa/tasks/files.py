@@ -35,10 +35,9 @@ from llm_jepa.records import Example
 from llm_jepa.tasks.columns import Columns, to_example
 
 Rows: TypeAlias = Iterator[tuple[int, Mapping[str, Any]]]
-
 DETECTED = Columns()
 JSON_LINES = re.compile(r"\s*\{[^\n]*\}\s*\n\s*\{")  # no comma between two objects: not one JSON text
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 LIBRARY_ERRORS = (DatasetsError, HTTPError, OSError, ValueError, TypeError, RuntimeError, ImportError)
 
 
@@ -84,7 +83,7 @@ def fingerprint(examples: Iterable[Example]) -> str:
             [[view.role, view.content, view.message] for view in example.views],
             dict(example.extra),
         ]
-        digest.update(json.dumps(content, sort_keys=True).encode() + b"\n")
+        digest.update(json.dumps(content, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -98,8 +97,8 @@ def _file_examples(path: Path, columns: Columns) -> list[Example]:
 
 def _examples(rows: Rows, source: str, columns: Columns) -> list[Example]:
     """Return the examples of numbered rows."""
-    name = Path(source).name
-    examples = [to_example(row, name=f"{name}:{number}", columns=columns) for number, row in rows]
+    at = Path(source).name
+    examples = [to_example(row, name=f"{at}:{number}", columns=columns) for number, row in rows]
     if not examples:
         raise UserError(f"{source}: there are no rows; give data that has some")
     return examples
@@ -107,17 +106,16 @@ def _examples(rows: Rows, source: str, columns: Columns) -> list[Example]:
 
 def _files_below(folder: Path) -> list[Path]:
     """Return the data files in a folder and the folders inside it, in the order of their paths."""
-    found = [path for path in sorted(folder.rglob("*")) if _kind(path) in READERS and path.is_file()]
-    shown = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    if not shown:
+    shown = [path for path in folder.rglob("*") if "/." not in f"/{path.relative_to(folder).as_posix()}"]
+    found = sorted(path for path in shown if _kind(path) in READERS and path.is_file())
+    if not found:
         raise UserError(f"{folder}: the folder has no data file; put {KNOWN} files there, each also as .gz")
-    return shown
+    return found
 
 
 def _kind(path: Path) -> str:
     """Return what the name says a file is: its extension in small letters, that of compression left out."""
-    name = path.name.lower()
-    return Path(name.removesuffix(".gz")).suffix
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def _bytes(path: Path) -> bytes:
@@ -125,15 +123,14 @@ def _bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({_reason(error)}); check the file and its permissions") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the file and its permissions") from None
     if path.suffix.lower() != ".gz":
         return data
     try:
         return gzip.decompress(data)
-    except gzip.BadGzipFile:
-        raise UserError(f"{path}: is not a gzip file; compress it, or take '.gz' off its name") from None
-    except (EOFError, zlib.error):
-        raise UserError(f"{path}: the gzip file is cut short or damaged; copy or download it again") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        remedy = "download or copy it again, or take '.gz' off its name"
+        raise UserError(f"{path}: not a whole gzip file ({_reason(error)}); {remedy}") from None
 
 
 def _text(path: Path) -> str:
@@ -143,11 +140,8 @@ def _text(path: Path) -> str:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         before = data[: error.start].split(b"\n")
-        where, byte = (
-            f"{path.name}:{len(before)}",
-            f"byte {len(before[-1]) + 1} of the line (0x{data[error.start]:02x})",
-        )
-        raise UserError(f"{where}: {byte} is not UTF-8; save the file as UTF-8") from None
+        byte = f"byte {len(before[-1]) + 1} of the line (0x{data[error.start]:02x})"
+        raise UserError(f"{path.name}:{len(before)}: {byte} is not UTF-8; save the file as UTF-8") from None
 
 
 def _json_lines(path: Path) -> Rows:
@@ -159,19 +153,17 @@ def _json_lines(path: Path) -> Rows:
 
 
 def _json(path: Path) -> Rows:
-    """Yield the rows of a JSON file: a list of objects, {"data": [...]}, or JSON Lines under another name."""
+    """Return the rows of a JSON file: a list of objects, {"data": [...]}, or JSON Lines under another name."""
     text = _text(path)
     if JSON_LINES.match(text):
-        yield from _json_lines(path)
-        return
+        return _json_lines(path)
     rows = _parse(text, path.name, 1) if text.strip() else []
     if isinstance(rows, dict):
         rows = rows.get("data")
     if not isinstance(rows, list):
         remedy = "write one of them, or one object a line in a .jsonl file"
         raise UserError(f'{path}: holds neither a list of rows nor {{"data": [...]}}; {remedy}')
-    for number, row in enumerate(rows, start=1):
-        yield number, _object(row, f"{path.name}:{number}")
+    return ((number, _object(row, f"{path.name}:{number}")) for number, row in enumerate(rows, start=1))
 
 
 def _object(row: object, where: str) -> dict[str, Any]:
@@ -195,12 +187,12 @@ def _parse(text: str, name: str, line: int) -> object:
 def _table(path: Path, *, delimiter: str) -> Rows:
     """Yield the rows of a CSV or TSV file, every cell as a text; a row's line is the one where it begins."""
     reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=delimiter, strict=True)
-    header, line = None, 1
+    header, line = [], 1
     try:
         for cells in reader:
-            if cells and header is None:
+            if not header:
                 header = _header(cells, f"{path.name}:{line}")
-            elif cells and header is not None:
+            elif cells:
                 yield line, _row(header, cells, f"{path.name}:{line}")
             line = reader.line_num + 1
     except csv.Error as error:
@@ -211,14 +203,13 @@ def _table(path: Path, *, delimiter: str) -> Rows:
 def _header(cells: list[str], where: str) -> list[str]:
     """Return the names of a table's columns, which must differ."""
     names = [cell.strip() for cell in cells]
-    for name in names:
-        if name and names.count(name) > 1:
-            raise UserError(f"{where}: the header names '{name}' twice; rename one of the columns")
+    if twice := [name for name in names if name and names.count(name) > 1]:
+        raise UserError(f"{where}: two columns are named '{twice[0]}'; rename one")
     return names
 
 
 def _row(header: list[str], cells: list[str], where: str) -> dict[str, str]:
-    """Return the row, less a column without a name (a saved index)."""
+    """Return the row as columns, less those without a name (a saved index)."""
     if len(cells) != len(header):
         problem = f"the row has {len(cells)} cells and the header {len(header)}"
         raise UserError(f"{where}: {problem}; put a cell that holds the delimiter in quotes")
@@ -227,22 +218,16 @@ def _row(header: list[str], cells: list[str], where: str) -> dict[str, str]:
 
 def _parquet(path: Path) -> Rows:
     """Yield the rows of a Parquet file."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         plain = path
         if path.suffix.lower() == ".gz":
             plain = Path(folder) / "data.parquet"
             plain.write_bytes(_bytes(path))
+        at = glob.escape(str(plain.absolute()))
         try:
-            with _quiet():
-                # Without a batch size, `datasets` takes that of the first row group, and fails where it has no rows.
-                splits = datasets.load_dataset(
-                    "parquet",
-                    data_files=glob.escape(str(plain.absolute())),
-                    cache_dir=folder,
-                    keep_in_memory=True,
-                    batch_size=1000,
-                )
-                rows: list[Any] = [row for part in splits.values() for row in part]
+            # A stream of batches of a fixed size: without either, a file without rows is an error inside `datasets`.
+            parts = datasets.load_dataset("parquet", data_files=at, cache_dir=folder, streaming=True, batch_size=1000)
+            rows: list[Any] = [row for part in parts.values() for row in part]
         except LIBRARY_ERRORS as error:
             raise UserError(f"{path}: not a readable Parquet file ({_reason(error)}); write it again") from None
     yield from enumerate(rows, start=1)
@@ -267,10 +252,10 @@ def _hub_examples(source: str, columns: Columns, split: str | None) -> list[Exam
 
 def _only_split(source: str) -> str:
     """Return the one split of a data set on the hub."""
-    splits = datasets.get_dataset_split_names(source)
-    if len(splits) != 1:
-        raise UserError(f"{source}: choose a split with `split`; there are {', '.join(splits)}")
-    return splits[0]
+    first, *others = datasets.get_dataset_split_names(source)
+    if others:
+        raise UserError(f"{source}: choose a split with `split`; there are {', '.join([first, *others])}")
+    return first
 
 
 def _nearest_file(source: str) -> str:
@@ -288,22 +273,20 @@ def _reason(error: BaseException) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep `datasets` and the hub's library from showing progress, warnings and log lines, and restore them after."""
-    logs = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
-    levels = [log.level for log in logs]
-    bars = [switch for switch in (datasets, huggingface_hub.utils) if not switch.are_progress_bars_disabled()]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    logs = {log: log.level for log in map(logging.getLogger, ("datasets", "huggingface_hub"))}
+    bars = [library for library in (datasets, huggingface_hub.utils) if not library.are_progress_bars_disabled()]
+    with warnings.catch_warnings(action="ignore"):
+        for log in logs:
+            log.setLevel(logging.CRITICAL)
+        for library in bars:
+            library.disable_progress_bars()
         try:
-            for log in logs:
-                log.setLevel(logging.CRITICAL)
-            for switch in bars:
-                switch.disable_progress_bars()
             yield
         finally:
-            for log, level in zip(logs, levels, strict=True):
+            for log, level in logs.items():
                 log.setLevel(level)
-            for switch in bars:
-                switch.enable_progress_bars()
+            for library in bars:
+                library.enable_progress_bars()
 
 
 READERS: Mapping[str, Callable[[Path], Rows]] = {

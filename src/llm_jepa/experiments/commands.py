@@ -1,0 +1,35 @@
+"""What the verbs of the command line share: parsing, help, paths."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from llm_jepa.errors import UserError
+
+
+def config_first(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `--config` before a leading file name."""
+    given = list(arguments)
+    return ["--config", *given] if given and not given[0].startswith("-") else given
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Return whether the arguments ask for help."""
+    return any(argument in ("-h", "--help") for argument in arguments)
+
+
+def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
+    """Parse the few options of a verb; what is wrong becomes one sentence."""
+    try:
+        return parser.parse_args(list(arguments))
+    except ArgumentError as error:
+        raise UserError(str(error).splitlines()[0]) from error
+
+
+def existing_folder(name: str) -> Path:
+    """Return the path of a folder that is there."""
+    path = Path(name)
+    if not path.is_dir():
+        raise UserError(f"there is no folder '{name}'")
+    return path

@@ -1,0 +1,86 @@
+"""YAML and command line <-> `Experiment`, typed by jsonargparse; unknown keys are errors that name the nearest one."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from llm_jepa.errors import UserError, nearest
+from llm_jepa.experiments.experiment import Experiment
+from llm_jepa.objective.distances import Distance
+
+_UNKNOWN = re.compile(
+    r"(?:Key|Option|Group key|Subkey) '?\"?([\w.]+)|[Uu]nrecognized arguments: (?:--)?([\w.]+)|'([\w.]+)' is not expected"
+)
+
+
+def experiment_parser() -> ArgumentParser:
+    """Return a parser whose options are the fields of `Experiment`, and `--config` for YAML files."""
+    parser = ArgumentParser(prog="llm-jepa train", exit_on_error=False, description="Train from a YAML file and overrides.")
+    parser.add_argument("--config", action="config", help="YAML file with the fields below; later options override it.")
+    parser.add_class_arguments(Experiment, as_group=False)
+    return parser
+
+
+def parse_experiment(arguments: Sequence[str]) -> Experiment:
+    """Return the experiment that command-line arguments describe, such as `["--config", "run.yaml", "--layout.k", "2"]`.
+
+    Raises:
+        UserError: a file is missing or no YAML, a key is unknown, a value has the wrong type or is out of range.
+    """
+    parser = experiment_parser()
+    try:
+        return _build(parser, parser.parse_args(list(arguments)))
+    except (ArgumentError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise UserError(_sentence(error, _known(parser))) from error
+
+
+def load_experiment(text: str) -> Experiment:
+    """Return the experiment that a resolved config describes, as a run folder holds it."""
+    parser = experiment_parser()
+    try:
+        return _build(parser, parser.parse_object(yaml.safe_load(text)))
+    except (ArgumentError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise UserError(_sentence(error, _known(parser))) from error
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """Return the experiment as YAML text that `load_experiment` reads back."""
+    return yaml.safe_dump(_plain(experiment), sort_keys=False, allow_unicode=True)
+
+
+def _build(parser: ArgumentParser, parsed: Namespace) -> Experiment:
+    made = parser.instantiate_classes(parsed)
+    return Experiment(**{field.name: made[field.name] for field in fields(Experiment)})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, Distance):
+        kind = type(value)
+        arguments = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}  # pyright: ignore[reportArgumentType]
+        return {"class_path": f"{kind.__module__}.{kind.__name__}", **({"init_args": arguments} if arguments else {})}
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _known(parser: ArgumentParser) -> list[str]:
+    return [action.dest for action in parser._actions]  # jsonargparse lists its options nowhere else
+
+
+def _sentence(error: Exception, known: Sequence[str]) -> str:
+    """Return the first informative line of an error, with the nearest known name for an unknown one."""
+    text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    found = _UNKNOWN.search(text)
+    hint = nearest(next(filter(None, found.groups())), known) if found else ""
+    return f"config: {text[:400]}{hint}"

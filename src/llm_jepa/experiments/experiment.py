@@ -1,0 +1,162 @@
+"""`Experiment`: one frozen tree that describes a run completely."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from transformers import TrainingArguments
+
+from llm_jepa.errors import UserError, nearest
+from llm_jepa.model.load import ModelConfig
+from llm_jepa.objective.jepa import JEPA
+from llm_jepa.packing.collate import OverLength
+from llm_jepa.packing.layout import Layout
+from llm_jepa.tasks.columns import Columns
+from llm_jepa.views.tokenize import Labels
+
+NL_REGEX = "nl_regex"
+"""As `data.train`: the embedded generator instead of a file."""
+
+TRAINING_DEFAULTS: Mapping[str, Any] = {
+    "num_train_epochs": 4,  # paper, section 4.1
+    "learning_rate": 2e-5,  # paper, Table 12, Llama
+    "per_device_train_batch_size": 8,
+    "logging_steps": 10,
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+    "report_to": "none",
+}
+"""What `training:` starts from; everything else is transformers' own default."""
+
+_OWNED = {
+    "output_dir": "output",
+    "seed": "seed",
+    "remove_unused_columns": "nothing: packed batches need every column",
+    "label_names": "labels",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Where examples come from.
+
+    Attributes:
+        train: a file (JSONL, JSON, CSV, TSV, Parquet, also .gz), a folder of such files, a Hugging Face data set, or
+            "nl_regex" for the embedded generator.
+        validation: a held-out source on which choices are made.
+        test: a held-out source that is only scored.
+        train_split: split of a Hugging Face data set for training.
+        validation_split: its split for validation.
+        test_split: its split for testing.
+        columns: which columns are what; detected when not named.
+        limit: use only the first examples of the training source.
+        eval_limit: use only the first examples of the held-out sources.
+        max_length: longest sample, in tokens of context; None: what the model allows.
+        over_length: what happens to a longer one; nothing is ever cut.
+        shuffle_pairs: give every sample another sample's Code as its second view: the control.
+    """
+
+    train: str
+    validation: str | None = None
+    test: str | None = None
+    train_split: str = "train"
+    validation_split: str = "validation"
+    test_split: str = "test"
+    columns: Columns = field(default_factory=Columns)
+    limit: int | None = None
+    eval_limit: int | None = None
+    max_length: int | None = None
+    over_length: OverLength = OverLength.drop
+    shuffle_pairs: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name, value in (("limit", self.limit), ("eval_limit", self.eval_limit), ("max_length", self.max_length)):
+            if value is not None and value < 1:
+                raise ValueError(f"data.{name} is {value}, but it is at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """How samples become rows.
+
+    Attributes:
+        samples_per_row: how many samples share a row; 1 is best on CPU, where attention grows with the row.
+        one_forward: pack all views into the one forward; false gives every segment a row of its own.
+    """
+
+    samples_per_row: int = 1
+    one_forward: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.samples_per_row < 1:
+            raise ValueError(f"packing.samples_per_row is {self.samples_per_row}, but it is at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How answers are generated for scoring, greedily.
+
+    Attributes:
+        max_new_tokens: limit of an answer, in tokens.
+        batch_size: answers generated at a time.
+    """
+
+    max_new_tokens: int = 128
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.max_new_tokens < 1 or self.batch_size < 1:
+            raise ValueError("evaluation.max_new_tokens and evaluation.batch_size are at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A run.
+
+    Attributes:
+        output: the run's folder; the same command given again continues there.
+        model: which model.
+        data: where examples come from.
+        layout: how views become segments: k, direction, shared or separate.
+        labels: which tokens carry next-token loss.
+        objective: gamma, weight (lambda), distance, loss dropout.
+        packing: how samples become rows.
+        training: plain `TrainingArguments` of transformers, over `TRAINING_DEFAULTS`.
+        evaluation: how answers are generated.
+        seed: of everything drawn: data order, random weights, slots, loss dropout, shuffled pairs.
+    """
+
+    output: str
+    model: ModelConfig
+    data: Data
+    layout: Layout = field(default_factory=Layout)
+    labels: Labels = Labels.answer
+    objective: JEPA = field(default_factory=JEPA)
+    packing: Packing = field(default_factory=Packing)
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    seed: int = 82
+
+    def __post_init__(self) -> None:
+        """Check `training`, whose fields are transformers'."""
+        known = TrainingArguments.__dataclass_fields__
+        for name in self.training:
+            if name in _OWNED:
+                raise UserError(f"training.{name} is set by this program; use `{_OWNED[name]}`")
+            if name not in known:
+                raise UserError(f"training.{name} is no field of TrainingArguments{nearest(name, known)}")
+
+    def training_arguments(self, folder: str) -> TrainingArguments:
+        """Return the arguments of transformers' Trainer.
+
+        Raises:
+            UserError: transformers refuses a value.
+        """
+        chosen = {**TRAINING_DEFAULTS, **self.training, "output_dir": folder, "seed": self.seed}
+        try:
+            return TrainingArguments(**chosen, remove_unused_columns=False)
+        except (ValueError, TypeError, ImportError, OSError) as error:
+            raise UserError(f"training: transformers refuses these arguments: {error}") from error

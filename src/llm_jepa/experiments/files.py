@@ -1,0 +1,168 @@
+"""The run folder: what is in it, and how it is written so that a kill never leaves half of anything.
+
+config.yaml         the experiment, resolved
+environment.json    versions, machine, data fingerprints
+metrics.jsonl       one line a log
+predictions.jsonl   one line a test example
+results.json        the figures, written last: a folder with it is finished
+checkpoints/        what an interrupted run continues from
+model/              the trained model, a plain Hugging Face folder
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llm_jepa.errors import UserError
+
+PACKAGES = ("llm-jepa", "torch", "transformers", "accelerate", "datasets", "tokenizers", "peft", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths of a run.
+
+    Attributes:
+        root: the folder.
+    """
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved experiment."""
+        return self.root / "config.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, machine and data fingerprints."""
+        return self.root / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line a log."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def results(self) -> Path:
+        """The figures of a finished run."""
+        return self.root / "results.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Trainer's output folder."""
+        return self.root / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The trained model."""
+        return self.root / "model"
+
+    def latest_checkpoint(self) -> Path | None:
+        """Return the newest whole checkpoint: one whose last file, the trainer's state, is readable."""
+        found = sorted(self.checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+        return next((path for path in reversed(found) if _readable(path / "trainer_state.json")), None)
+
+
+def _readable(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def open_run(output: str, config: str, *, overwrite: bool) -> RunFolder:
+    """Return the run folder for this config: a new one, or the one that this very config began.
+
+    Args:
+        output: the folder.
+        config: the resolved config as YAML text.
+        overwrite: remove what the folder holds.
+
+    Raises:
+        UserError: the folder belongs to something else, or cannot be written.
+    """
+    run = RunFolder(Path(output))
+    try:
+        if overwrite and run.config.exists():
+            _remove(run)
+        if run.root.exists() and any(run.root.iterdir()):
+            _check_same(run, config)
+        run.root.mkdir(parents=True, exist_ok=True)
+        write(run.config, config)
+    except (OSError, NotADirectoryError) as error:
+        raise UserError(f"output: cannot write to '{output}': {error.strerror or error}") from error
+    return run
+
+
+def _check_same(run: RunFolder, config: str) -> None:
+    if not run.config.exists():
+        raise UserError(f"output: '{run.root}' is not empty and holds no run; give another folder")
+    before = run.config.read_text(encoding="utf-8")
+    if before == config:
+        return
+    changed = sorted({line.split(":")[0].strip() for line in set(before.splitlines()) ^ set(config.splitlines())})
+    raise UserError(
+        f"output: '{run.root}' holds a run with another config (different: {', '.join(changed[:5])}); "
+        "give another folder, the same config, or `--overwrite`"
+    )
+
+
+def _remove(run: RunFolder) -> None:
+    """Remove a run's own files and folders, and nothing else that may lie there."""
+    import shutil
+
+    for path in (run.checkpoints, run.model):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in (run.results, run.metrics, run.root / "predictions.jsonl", run.environment, run.config):
+        path.unlink(missing_ok=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".partial")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a mapping as indented JSON."""
+    write(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def environment(fingerprints: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a run ran on: versions, machine, data fingerprints; no names, paths or secrets."""
+    versions = {name: version for name in PACKAGES if (version := _version(name))}
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "packages": versions,
+        "threads": torch.get_num_threads(),
+        "devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "data": dict(fingerprints),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a metrics file; none where there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,231 @@
+"""Any Hugging Face causal language model, ready to be trained: from the hub, a folder, a GGUF file, or random weights."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import HFValidationError
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from llm_jepa.errors import UserError, nearest
+from llm_jepa.model.attention import use_packed_attention
+from llm_jepa.model.slots import NAME, add_slots
+from llm_jepa.model.tokenizer import set_template, train_tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoRA:
+    """Low-rank adapters on all linear layers (paper, Table 8); the predictor slots are trained and saved beside them.
+
+    Attributes:
+        rank: rank of the adapters (paper: 32 to 512).
+        alpha: scale of the adapters; None: twice the rank.
+        dropout: dropout inside the adapters.
+    """
+
+    rank: int = 64
+    alpha: int | None = None
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.rank < 1:
+            raise ValueError(f"rank is {self.rank}, but an adapter has a rank of at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which model is trained.
+
+    Attributes:
+        name: hub id, local folder, or GGUF file. None: random weights from `config`.
+        gguf: name of the GGUF file inside the hub repository or folder `name`.
+        revision: branch, tag or commit on the hub.
+        config: for random weights: `model_type` and the fields of its transformers config.
+        tokenizer: hub id or folder of the tokenizer; None: the model's own, or for random weights one trained on the data.
+        vocabulary: size of a tokenizer trained on the data, in tokens.
+        template: "plain", or a Jinja file; None: the tokenizer's own chat template, else plain.
+        template_arguments: more arguments for the chat template, such as `enable_thinking: true`.
+        attention: "sdpa" or "eager"; None: what the model takes by itself.
+        dtype: dtype of the weights; float32 master weights move at small learning rates where bfloat16 ones do not.
+        trust_remote_code: run code that comes with the model. Off unless you have read it.
+        lora: train low-rank adapters instead of all weights.
+    """
+
+    name: str | None = None
+    gguf: str | None = None
+    revision: str | None = None
+    config: Mapping[str, Any] | None = None
+    tokenizer: str | None = None
+    vocabulary: int = 1024
+    template: str | None = None
+    template_arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    attention: str | None = None
+    dtype: str = "float32"
+    trust_remote_code: bool = False
+    lora: LoRA | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the fields fit together."""
+        if (self.name is None) == (self.config is None):
+            raise ValueError("give either model.name (pretrained weights) or model.config (random weights)")
+        if self.attention not in (None, "sdpa", "eager"):
+            raise ValueError(f"model.attention is '{self.attention}', but it is 'sdpa' or 'eager'")
+        if self.dtype not in ("float32", "bfloat16", "float64"):
+            raise ValueError(f"model.dtype is '{self.dtype}', but it is 'float32', 'bfloat16' or 'float64'")
+
+
+def load_tokenizer(config: ModelConfig, *, texts: Iterable[str] = (), needs_roles: bool = False) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a run, with its chat template set.
+
+    Args:
+        config: the model.
+        texts: contents of the training set, for a tokenizer trained on the data.
+        needs_roles: the data has system messages or several turns.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    source = config.tokenizer or config.name
+    if source is None:
+        tokenizer: PreTrainedTokenizerBase = train_tokenizer(texts, size=config.vocabulary)
+    else:
+        where = _source(source, config.gguf if config.tokenizer is None else None)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(
+                **where, revision=config.revision, trust_remote_code=config.trust_remote_code
+            )
+        except (OSError, ValueError, KeyError, ImportError, HFValidationError) as error:
+            raise UserError(_cannot_load("tokenizer", source, error)) from error
+    set_template(tokenizer, config.template, needs_roles=needs_roles)
+    return tokenizer
+
+
+def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> PreTrainedModel:
+    """Return the model of a run, as transformers knows it.
+
+    Args:
+        config: the model.
+        tokenizer: gives vocabulary and special tokens to a model with random weights.
+        seed: for random weights.
+
+    Raises:
+        UserError: it cannot be loaded: no such model, no safetensors, remote code, unknown architecture.
+    """
+    if config.name is None:
+        return _random(config, tokenizer, seed)
+    options: dict[str, Any] = {"dtype": getattr(torch, config.dtype), "trust_remote_code": config.trust_remote_code}
+    if config.attention is not None:
+        options["attn_implementation"] = config.attention
+    where = _source(config.name, config.gguf)
+    if "gguf_file" not in where:
+        options["use_safetensors"] = True
+    try:
+        model = AutoModelForCausalLM.from_pretrained(**where, revision=config.revision, **options)
+    except (OSError, ValueError, KeyError, ImportError, HFValidationError) as error:
+        raise UserError(_cannot_load("model", config.name, error)) from error
+    return _unquantised(model, config) if "gguf_file" in where else model
+
+
+def prepare(
+    model: PreTrainedModel, *, k: int, seed: int = 0, one_forward: bool = True, lora: LoRA | None = None
+) -> nn.Module:
+    """Make a model ready for `JEPATrainer`: packed attention, k predictor slots, adapters.
+
+    Args:
+        model: a causal language model; changed in place.
+        k: number of [PRED] slots.
+        seed: for the slots' and the adapters' first values.
+        one_forward: the batches will be packed.
+        lora: adapters to train instead of all weights.
+
+    Returns:
+        The model, or a peft model around it.
+    """
+    if one_forward:
+        use_packed_attention(model)
+    add_slots(model, k, seed=seed)
+    return model if lora is None else _with_adapters(model, lora, k, seed)
+
+
+def _with_adapters(model: PreTrainedModel, lora: LoRA, k: int, seed: int) -> nn.Module:
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise UserError("model.lora needs the package peft: `pip install 'llm-jepa[lora]'`") from error
+    adapters = LoraConfig(
+        r=lora.rank,
+        lora_alpha=2 * lora.rank if lora.alpha is None else lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        modules_to_save=[NAME] if k else None,
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return get_peft_model(model, adapters)
+
+
+def _random(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
+    fields = dict(config.config or {})
+    kind = fields.pop("model_type", None)
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        hint = nearest(str(kind), MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+        raise UserError(f"model.config: model_type '{kind}' is no causal language model of transformers{hint}")
+    special = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    known = set(AutoConfig.for_model(kind).to_dict())
+    for name in fields:
+        if name not in known:
+            raise UserError(f"model.config: '{name}' is no field of a {kind} config{nearest(name, known)}")
+    options = {} if config.attention is None else {"attn_implementation": config.attention}
+    try:
+        shape = AutoConfig.for_model(kind, **{"vocab_size": len(tokenizer), **special, **fields})
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return AutoModelForCausalLM.from_config(shape, dtype=getattr(torch, config.dtype), **options)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"model.config: transformers cannot build this {kind} model: {_first_line(error)}") from error
+
+
+def _source(name: str, gguf: str | None) -> dict[str, Any]:
+    """Return the arguments that tell transformers where a model is."""
+    path = Path(name)
+    if gguf is None and path.suffix == ".gguf":
+        return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    if gguf is not None:
+        return {"pretrained_model_name_or_path": name, "gguf_file": gguf}
+    return {"pretrained_model_name_or_path": name}
+
+
+def _unquantised(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
+    """Return the same weights without the mark of GGUF's quantisation, which forbids training and saving."""
+    shape = copy.deepcopy(model.config)
+    del shape.quantization_config
+    options = {} if config.attention is None else {"attn_implementation": config.attention}
+    plain = AutoModelForCausalLM.from_config(shape, dtype=model.dtype, **options)
+    plain.load_state_dict(model.state_dict())
+    plain.generation_config = model.generation_config
+    return plain
+
+
+def _cannot_load(what: str, name: str, error: Exception) -> str:
+    path = Path(name)
+    if path.suffix == ".gguf" and not path.is_file():
+        return f"model.name: there is no file '{name}'"
+    looks_local = name.startswith((".", "/", "~")) or path.is_dir()
+    place = "the folder" if looks_local else "the hub (or its local cache)"
+    return f"cannot load the {what} '{name}' from {place}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
