@@ -11,13 +11,14 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-os.environ.update(
-    HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false"
-)
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 torch.set_num_threads(1)
 # The layers whose signatures carry shapes. Must come before their first import, hence no import of the package, nor of
 # transformers (which reads the variables above), at the top of this file.
-install_import_hook(["llm_jepa.packing", "llm_jepa.model", "llm_jepa.objective"], "beartype.beartype")
+install_import_hook(
+    ["llm_jepa.packing", "llm_jepa.model", "llm_jepa.objective"],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",  # an int is a float, as for every type checker
+)
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

@@ -1,4 +1,4 @@
-"""Small factories that several test files share: a word tokenizer, samples of literal tokens, tiny models, one training run."""
+"""Small factories that several test files share: a word tokenizer, literal samples, tiny models, one training run."""
 
 import copy
 import random
@@ -206,12 +206,12 @@ def train(
     return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
-def weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of every parameter but the predictor slots, which plain models lack."""
+def weights(model: nn.Module, *, slots: bool = True) -> dict[str, Tensor]:
+    """Return a copy of every parameter, with or without the predictor slots, which plain models lack."""
     return {
         name: parameter.detach().clone()
         for name, parameter in model.named_parameters()
-        if "jepa_predictor" not in name
+        if slots or "jepa_predictor" not in name
     }
 
 

@@ -113,7 +113,6 @@ def test_the_file_holds_what_is_returned_and_reads_back(model: PreTrainedModel, 
     assert read_predictions(path) == predictions
     assert [path.name for path in path.parent.iterdir()] == ["predictions.jsonl"]
     lines = path.read_bytes().split(b"\n")
-    assert len(lines) == len(ITEMS) + 1
     assert "答" in lines[0].decode()
     assert json.loads(lines[0]) == dataclasses.asdict(predictions[0])
 
@@ -173,11 +172,14 @@ def test_a_batch_that_a_kill_left_in_part_is_generated_whole_in_the_same_company
 ):
     run_until(model, tmp_path, 6)
     path = tmp_path / "predictions.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:4]))
+    data = path.read_bytes()
+    lines = data.splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:4]) + lines[4][:30])
     with prompts_run(model) as widths:
+        run_until(model, tmp_path, 6)
+        assert path.read_bytes() == data  # no torn line is left between, and no example stands there twice
         run(model, folder=tmp_path)
-    assert widths == [4, 4, 4, 1]  # the second batch, of which one example was there, and the last
+    assert widths == [4, 4, 4, 1]
     assert path.read_bytes() == whole
 
 
@@ -196,7 +198,6 @@ def test_a_kill_while_the_ordered_file_is_written_loses_nothing(
         run(model, folder=tmp_path)
     assert widths == []
     assert (tmp_path / "predictions.jsonl").read_bytes() == whole
-    assert [path.name for path in tmp_path.iterdir()] == ["predictions.jsonl"]
 
 
 def test_a_finished_run_is_read_and_not_run(model: PreTrainedModel, whole: bytes, tmp_path: Path):
@@ -235,8 +236,7 @@ def test_a_file_of_other_items_is_refused_and_left_as_it_is(
 def test_more_items_than_in_the_file_are_a_continuation(model: PreTrainedModel, tmp_path: Path):
     run(model, ITEMS[:4], folder=tmp_path)
     run(model, folder=tmp_path)
-    names = [each.name for each in read_predictions(tmp_path / "predictions.jsonl")]
-    assert names == [item.name for item in ITEMS]
+    assert [each.name for each in read_predictions(tmp_path / "predictions.jsonl")] == [item.name for item in ITEMS]
 
 
 def test_a_damaged_line_is_named_before_anything_is_generated(model: PreTrainedModel, whole: bytes, tmp_path: Path):
@@ -267,7 +267,7 @@ def test_half_a_surrogate_pair_survives_the_file(model: PreTrainedModel, tmp_pat
     item = dataclasses.replace(ITEMS[0], expected="\ud83d and \\ud83d")
     predictions = run(model, [item], folder=tmp_path)
     assert read_predictions(tmp_path / "predictions.jsonl") == predictions
-    assert predictions[0].expected == "\ud83d and \\ud83d"
+    assert "\\ud83d and \\\\ud83d" in (tmp_path / "predictions.jsonl").read_text("utf-8")
     assert run(model, [item], folder=tmp_path) == predictions
 
 

@@ -1,23 +1,32 @@
 """What packed training must equal, written without the library: every path as a row of its own, and a plain training loop.
 
-A path is a sequence of token ids; -1, -2, ... stand for the predictor slots. Each is run alone and unpadded through the model as
-transformers makes it; cross-entropy and cosine are computed by hand.
+A path is a sequence of token ids; -1, -2, ... stand for the predictor slots. Each is run alone and unpadded through the
+model as transformers makes it; cross-entropy and cosine are computed by hand. Only `run_packed` calls the library.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
-
-from llm_jepa.views.tokenize import Sample
 from tests.helpers import PAD
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from llm_jepa.model.encode import encode
+from llm_jepa.objective.jepa import JEPA, Totals
+from llm_jepa.packing.collate import pack, spread
+from llm_jepa.packing.layout import Forest
+from llm_jepa.views.tokenize import Sample, TokenSequence
+
+WEIGHT = 0.7
+"""lambda of every comparison."""
 
 Path = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Separate:
+class Outcome:
     """Loss, embeddings of all pairs, and the gradient of every parameter; the slots' under the name `slots`."""
 
     loss: Tensor
@@ -60,13 +69,13 @@ def code_to_text(sample: Sample, pred: Path) -> list[tuple[Path, Path]]:
 def paraphrases(sample: Sample, pred: Path) -> list[tuple[Path, Path]]:
     """Every view predicts the next; each is read where its own sequence ends."""
     read = [(1, *view.ids) for view in sample.views]
-    return [((*one, *pred), other) for one, other in zip(read, read[1:], strict=False)]
+    return [((*one, *pred), other) for one, other in pairwise(read)]
 
 
 def run_separately(
-    model: nn.Module, slots: Tensor, samples: Sequence[Sample], pairs: Sequence[tuple[Path, Path]], *, weight: float
-) -> Separate:
-    """Return mean cross-entropy of the label tokens + `weight` x mean (1 - cosine) of the pairs, and its gradients."""
+    model: PreTrainedModel, slots: Tensor, samples: Sequence[Sample], pairs: Sequence[tuple[Path, Path]]
+) -> Outcome:
+    """Return mean cross-entropy of the label tokens + WEIGHT x mean (1 - cosine) of the pairs, and its gradients."""
     slots = slots.detach().clone().requires_grad_()
     table = model.get_input_embeddings()
 
@@ -79,19 +88,48 @@ def run_separately(
     predicted = torch.stack([run(path)[1][-1] for path, _ in pairs])
     target = torch.stack([run(path)[1][-1] for _, path in pairs])
     cosine = (predicted * target).sum(1) / (predicted.square().sum(1).sqrt() * target.square().sum(1).sqrt())
-    loss = torch.stack(costs).mean() + weight * (1 - cosine).mean()
+    loss = torch.stack(costs).mean() + WEIGHT * (1 - cosine).mean()
     loss.backward()
-    gradients = {name: item.grad for name, item in model.named_parameters() if item.grad is not None}
+    gradients = _gradients(model)
     if slots.grad is not None:
         gradients["slots"] = slots.grad
-    return Separate(loss.detach(), predicted.detach(), target.detach(), gradients)
+    return Outcome(loss.detach(), predicted.detach(), target.detach(), gradients)
 
 
-def _costs(run, sequence) -> list[Tensor]:
+def _costs(run: Callable[[Path], tuple[Tensor, Tensor]], sequence: TokenSequence) -> list[Tensor]:
     logits = run(sequence.ids)[0]
     chances = logits - logits.exp().sum(1, keepdim=True).log()
     places = [index for index, trained in enumerate(sequence.trained) if trained]
     return [-chances[place - 1, sequence.ids[place]] for place in places]
+
+
+def _gradients(model: nn.Module) -> dict[str, Tensor]:
+    return {name: item.grad for name, item in model.named_parameters() if item.grad is not None}
+
+
+def run_packed(
+    model: nn.Module, forests: Sequence[Forest], *, samples_per_row: int = 1, pad: int = PAD, one_forward: bool = True
+) -> Outcome:
+    """Return the same from the library: one call over packed rows, or over rows of one path each."""
+    batch = pack(forests, pad=pad, samples_per_row=samples_per_row) if one_forward else spread(forests, pad=pad)
+    encoded = encode(model, batch, one_forward=one_forward)
+    loss = JEPA(weight=WEIGHT)(encoded, Totals(labels=len(batch.label), pairs=len(batch.predicted))).loss
+    loss.backward()
+    gradients = {name.replace("jepa_predictor.weight", "slots"): item for name, item in _gradients(model).items()}
+    return Outcome(loss.detach(), encoded.predicted.detach(), encoded.target.detach(), gradients)
+
+
+def assert_same(found: Outcome, expected: Outcome, tolerance: tuple[float, float, float]) -> None:
+    """Compare loss, embeddings, gradients with one absolute tolerance each, in this order."""
+    loss, embeddings, gradients = tolerance
+    torch.testing.assert_close(found.loss, expected.loss, atol=loss, rtol=0)
+    torch.testing.assert_close(found.predicted, expected.predicted, atol=embeddings, rtol=0)
+    torch.testing.assert_close(found.target, expected.target, atol=embeddings, rtol=0)
+    assert found.gradients.keys() == expected.gradients.keys()
+    for name, values in expected.gradients.items():
+        torch.testing.assert_close(
+            found.gradients[name], values, atol=gradients, rtol=0, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def train_plainly(
@@ -119,5 +157,5 @@ def train_plainly(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1 - step / steps)
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     return losses

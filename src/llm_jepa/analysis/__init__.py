@@ -1,1 +1,1 @@
-"""."""
+"""Figures; the only place that imports matplotlib."""

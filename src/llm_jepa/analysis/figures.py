@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from matplotlib.typing import LineStyleType
 
 Curve: TypeAlias = Sequence[tuple[float, float]]
@@ -62,9 +62,8 @@ _SETTINGS: dict[Any, Any] = {
     "text.parse_math": False,
     "axes.edgecolor": _TEXT,
     "axes.labelcolor": _TEXT,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
+    "figure.titlesize": 11,
+    "figure.titleweight": "bold",
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -102,6 +101,7 @@ def training_curves(
     title: str,
     x_label: str,
     y_label: str,
+    log: bool = False,
 ) -> str:
     """One value over training: each arm's mean over seeds as a line, from the least to the greatest seed as a band.
 
@@ -112,6 +112,7 @@ def training_curves(
         title: what is shown.
         x_label: label of the horizontal axis, with its unit.
         y_label: label of the vertical axis, with its unit.
+        log: draw the vertical axis logarithmically, if all values are positive.
     """
     with mpl.rc_context(_SETTINGS):
         figure, axes = _panel(title, x_label, y_label)
@@ -121,6 +122,8 @@ def training_curves(
             if len(x):
                 axes.fill_between(x, low, high, color=style.colour, alpha=0.18, linewidth=0)
                 axes.plot(x, mean, color=style.colour, linestyle=style.dash, linewidth=1.6)
+        if log and all(y > 0 for seeds in curves.values() for curve in seeds for _, y in curve if math.isfinite(y)):
+            _logarithmic(axes)
         _legend(figure, [(arm, _line(style.colour, style.dash)) for arm, style in styles(arms).items() if curves.get(arm)])
         return _svg(figure, title)
 
@@ -135,7 +138,7 @@ def cosine_curves(
     """
     style = styles(arms)[arm]
     with mpl.rc_context(_SETTINGS):
-        figure, axes = _panel(arm, x_label, "cosine")
+        figure, axes = _panel(f"Cosine of pairs: {arm}", x_label, "cosine")
         axes.grid(visible=True, axis="y")
         lowest = 0.0
         dashes: tuple[LineStyleType, LineStyleType] = ("solid", (0, (2, 1.5)))
@@ -203,12 +206,19 @@ def _panel(title: str, x_label: str, y_label: str, *, height: float = _SIZE[1]) 
     figure = Figure(figsize=(_SIZE[0], height), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
-    axes.set_title(_label(title), pad=10)
+    figure.suptitle(_label(title), x=0.01, ha="left")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     return figure, axes
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _label(text: str) -> str:
@@ -222,8 +232,11 @@ def _line(colour: str, dash: LineStyleType) -> Line2D:
 
 def _legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> None:
     if entries:
-        labels = [_label(name) for name, _ in entries]
-        figure.legend([line for _, line in entries], labels, loc="outside lower left", ncols=min(3, len(entries)))
+        columns = min(len(entries), 4 if sum(len(name) for name, _ in entries[:4]) < 32 else 2)
+        # matplotlib fills columns first; people read rows.
+        ordered = [entry for i in range(columns) for entry in entries[i::columns]]
+        labels = [_label(name) for name, _ in ordered]
+        figure.legend([line for _, line in ordered], labels, loc="outside lower left", ncols=columns, columnspacing=1.4)
 
 
 def _finite(row: Mapping[int, float]) -> dict[int, float]:

@@ -1,1 +1,1 @@
-"""."""
+"""Batched generation and resumable evaluation."""

@@ -1,1 +1,1 @@
-"""."""
+"""Runs as folders, the verbs of the command line, statistics, reports."""

@@ -97,9 +97,12 @@ def spans(expected: str, generated: str) -> tuple[Span, ...]:
     wanted, given = (re.findall(r"\w+|\W", text) for text in (expected, generated))
     pieces = []
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, wanted, given, autojunk=False).get_opcodes():
-        kind = {"equal": SAME, "replace": WRONG, "insert": EXTRA, "delete": MISSING}[tag]
-        pieces.append(Span(kind=kind, text="".join(wanted[i1:i2] if kind == MISSING else given[j1:j2])))
-    return tuple(pieces)
+        # Of a replacement, as many pieces as both have are wrong; what one has beyond that is extra or missing.
+        both = min(i2 - i1, j2 - j1)
+        pieces.append((SAME if tag == "equal" else WRONG, given[j1 : j1 + both]))
+        pieces.append((EXTRA, given[j1 + both : j2]))
+        pieces.append((MISSING, wanted[i1 + both : i2]))
+    return tuple(Span(kind=kind, text="".join(words)) for kind, words in pieces if words)
 
 
 def groups(predictions: Mapping[str, Sequence[Prediction]], *, most: int = 12) -> tuple[Group, ...]:

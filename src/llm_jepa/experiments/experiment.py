@@ -156,6 +156,8 @@ class Experiment:
             UserError: transformers refuses a value.
         """
         chosen = {**TRAINING_DEFAULTS, **self.training, "output_dir": folder, "seed": self.seed}
+        # YAML 1.1 reads a bare `no`, which is a value of the strategies, as false.
+        chosen |= {name: "no" for name, value in chosen.items() if value is False and name.endswith("_strategy")}
         try:
             return TrainingArguments(**chosen, remove_unused_columns=False)
         except (ValueError, TypeError, ImportError, OSError) as error:

@@ -13,11 +13,13 @@ class Panel:
 
     Attributes:
         name: file name without its ending.
+        title: what it shows; also its alternative text.
         svg: the drawing.
-        caption: what it shows, in one sentence or two.
+        caption: how to read it; empty where the panel before says it.
     """
 
     name: str
+    title: str
     svg: str
     caption: str
 
@@ -35,7 +37,7 @@ def panels(runs: Sequence[RunSummary]) -> tuple[Panel, ...]:
             "A dot a seed, a bar the mean; a thin line joins the runs of one seed, which the tests pair.",
         ),
         _curves(runs, "eval_exact", "Exact match during training", "exact match (%)", band, scale=100),
-        _curves(runs, "next_token", "Next-token loss", "nats per label token", band),
+        _curves(runs, "next_token", "Next-token loss", "nats per label token (log)", band, log=True),
         _curves(
             runs,
             "jepa",
@@ -83,14 +85,14 @@ def _dots(
 
 
 def _curves(
-    runs: Sequence[RunSummary], key: str, title: str, y_label: str, caption: str, *, scale: float = 1
+    runs: Sequence[RunSummary], key: str, title: str, y_label: str, caption: str, *, scale: float = 1, log: bool = False
 ) -> Panel | None:
     x = _clock(runs)
     curves = {arm: _logged(of_arm(runs, arm), x, key, scale) for arm in arms(runs)}
     if not any(curves.values()):
         return None
-    svg = training_curves(curves, arms(runs), title=title, x_label=_CLOCKS[x], y_label=y_label)
-    return Panel(name=key.replace("_", "-"), svg=svg, caption=caption)
+    svg = training_curves(curves, arms(runs), title=title, x_label=_CLOCKS[x], y_label=y_label, log=log)
+    return Panel(name=key.replace("_", "-"), title=title, svg=svg, caption=caption)
 
 
 def _cosines(runs: Sequence[RunSummary]) -> list[Panel]:
@@ -102,8 +104,8 @@ def _cosines(runs: Sequence[RunSummary]) -> list[Panel]:
         shuffled = _logged(of_arm(runs, arm), x, "cosine_shuffled")
         if matched or shuffled:
             svg = cosine_curves(matched, shuffled, arm=arm, arms=names, x_label=_CLOCKS[x])
-            caption = "The distance between the lines is the gap: how far a pair is told from a random one."
-            found.append(Panel(name=f"cosine-{i + 1}", svg=svg, caption=caption))
+            caption = "" if found else "The distance between the lines is the gap: how far a pair is told from a random one."
+            found.append(Panel(name=f"cosine-{i + 1}", title=f"Cosine of pairs: {arm}", svg=svg, caption=caption))
     return found
 
 

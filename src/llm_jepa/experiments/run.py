@@ -19,14 +19,15 @@ from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.files import RunFolder, environment, open_run, read_metrics, write_json
 from llm_jepa.experiments.material import Material, prepare_material
 from llm_jepa.model.check import check_packing
-from llm_jepa.model.encode import core
 from llm_jepa.model.export import export, stop_ids
 from llm_jepa.model.load import load_model, prepare
+from llm_jepa.model.parts import core, input_embedding
 from llm_jepa.packing.collate import within_length
 from llm_jepa.records import Example
 from llm_jepa.scoring.text import summarize
 from llm_jepa.training.callbacks import CleanStop, CollapseWarning, MetricsFile, Progress
 from llm_jepa.training.trainer import JEPATrainer, Samples
+from llm_jepa.views.special import pad_id
 from llm_jepa.views.tokenize import Sample, Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ class Interrupted(Exception):
         self.signal, self.step = signal, step
 
 
+def _nothing(*told: object) -> None:
+    del told
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Show:
     """How a run tells its progress.
@@ -55,9 +60,9 @@ class Show:
         evaluate: called with (finished examples, all examples).
     """
 
-    say: Callable[[str], None] = lambda line: None
-    train: Callable[[int, int, dict[str, Any]], None] = lambda step, steps, logs: None
-    evaluate: Callable[[int, int], None] = lambda done, total: None
+    say: Callable[[str], None] = _nothing
+    train: Callable[[int, int, dict[str, Any]], None] = _nothing
+    evaluate: Callable[[int, int], None] = _nothing
 
 
 QUIET = Show()
@@ -85,6 +90,7 @@ def run_experiment(
         UserError: something the user gave is wrong.
         Interrupted: a signal stopped it.
     """
+    experiment.training_arguments(experiment.output)  # refuses bad values before anything is written
     run = open_run(experiment.output, dump_experiment(experiment), overwrite=overwrite)
     if run.results.exists():
         show.say(f"'{run.root}' is finished; `--overwrite` would begin anew")
@@ -117,7 +123,7 @@ def make_trainer(
         UserError: samples are too long, the architecture cannot be packed, or an argument is refused.
     """
     tokenizer = material.tokenizer.tokenizer
-    if len(tokenizer) > core(model).get_input_embeddings().num_embeddings:
+    if len(tokenizer) > input_embedding(model).num_embeddings:
         raise UserError(f"the tokenizer has {len(tokenizer)} tokens, more than the model's embedding; give the model's own")
     limit = max_length(experiment, model)
     samples, dropped = within_length(material.train, experiment.layout, limit=limit, policy=experiment.data.over_length)
@@ -185,9 +191,9 @@ def score(
     predictions = evaluate(
         inner,
         items(tokenizer, examples),
-        decode=lambda ids: str(hub.decode(ids, skip_special_tokens=True)),
+        decode=lambda ids: str(hub.decode(list(ids), skip_special_tokens=True)),
         stop_ids=stop_ids(hub, inner, {sample.sequences[-1].ids[-1] for sample in samples}),
-        pad_id=hub.eos_token_id if hub.pad_token_id is None else hub.pad_token_id,
+        pad_id=pad_id(hub),
         max_new_tokens=experiment.evaluation.max_new_tokens,
         batch_size=experiment.evaluation.batch_size,
         folder=folder,
@@ -208,16 +214,20 @@ def _finish(
 ) -> None:
     """Score the trained model, save it, and write the results last."""
     results: dict[str, Any] = {"arm": arm, "seed": experiment.seed}
-    split = "test" if material.test else "validation"
-    samples, examples = (
-        (material.test, material.examples.test) if material.test else (material.validation, material.examples.validation)
+    sources = (
+        ("validation", material.validation, material.examples.validation),
+        ("test", material.test, material.examples.test),
     )
-    if examples:
+    for split, samples, examples in sources:
+        if not examples:
+            continue
         show.say(f"scoring {len(examples)} {split} examples")
-        aligned = trainer.evaluate(Samples(samples), metric_key_prefix="held_out")  # pyright: ignore[reportArgumentType]
-        results |= {"split": split}
-        results |= score(experiment, trainer.model, material.tokenizer, examples, samples, run.root, show)
-        results |= _alignment(aligned)
+        last = split == ("test" if material.test else "validation")
+        folder = run.root if last else run.root / split
+        aligned = trainer.evaluate(Samples(samples), metric_key_prefix=split)  # pyright: ignore[reportArgumentType]
+        scored = score(experiment, trainer.trained, material.tokenizer, examples, samples, folder, show)
+        scored |= _alignment(aligned, split)
+        results |= {"split": split, **scored} if last else {split: scored}
     metrics = read_metrics(run.metrics)
     results |= {
         "weight": experiment.objective.weight,
@@ -228,15 +238,15 @@ def _finish(
         "seconds": seconds,
     }
     show.say("saving the model")
-    hub = material.tokenizer.tokenizer
+    hub, trained = material.tokenizer.tokenizer, trainer.trained
     ends = {sample.sequences[-1].ids[-1] for sample in material.train[:100]}
-    stops = stop_ids(hub, core(trainer.model), ends)
+    stops = stop_ids(hub, core(trained), ends)
     card = model_card(experiment, results)
-    export(trainer.model, hub, run.model, stops=stops, card=card, overwrite=True)
+    export(trained, hub, run.model, stops=stops, card=card, overwrite=True)
     write_json(run.results, results)
 
 
-def _alignment(metrics: dict[str, float]) -> dict[str, float]:
+def _alignment(metrics: dict[str, float], split: str) -> dict[str, float]:
     names = (
         "loss",
         "next_token",
@@ -247,7 +257,7 @@ def _alignment(metrics: dict[str, float]) -> dict[str, float]:
         "retrieval_at_1",
         "effective_rank",
     )
-    found = {name: metrics[f"held_out_{name}"] for name in names if f"held_out_{name}" in metrics}
-    if "held_out_pairs" in metrics:
-        found["retrieval_candidates"] = metrics["held_out_pairs"]
+    found = {name: metrics[f"{split}_{name}"] for name in names if f"{split}_{name}" in metrics}
+    if f"{split}_pairs" in metrics:
+        found["retrieval_candidates"] = metrics[f"{split}_pairs"]
     return found

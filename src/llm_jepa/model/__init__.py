@@ -1,1 +1,1 @@
-"""."""
+"""Models: loading, attention masks, predictor slots, the one forward, export."""

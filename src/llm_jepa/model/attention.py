@@ -1,8 +1,8 @@
 """How a model is told what each token sees: one mask function for every architecture, in transformers' own registry.
 
-transformers asks the registered function for a mask once for every kind of layer and passes `local_size` in sliding ones, so
-that windows survive (a mask given by the caller would be used as it is in every layer, and the window silently lost). Outside a
-packed forward the functions answer as transformers' own, so that generation with the same model is untouched.
+transformers asks the registered function for a mask once for every kind of layer and passes `local_size` in sliding ones,
+so that windows survive (a mask given by the caller would be used as it is in every layer, and the window silently lost).
+Outside a packed forward the functions answer as transformers' own, so that generation with the same model is untouched.
 """
 
 import sys

@@ -1,32 +1,33 @@
 """The start-up self-check: packed must equal separate, with the very model that is about to be trained.
 
-Some architectures would be silently wrong when packed: those that count distances by place in the row (ALiBi), or carry state
-along it (convolutions, recurrences). One tiny batch tells.
+Some architectures would be silently wrong when packed: those that count distances by place in the row (ALiBi), or carry
+state along it (convolutions, recurrences). One tiny batch tells.
 """
 
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedModel
+from torch import nn
 
 from llm_jepa.errors import UserError
 from llm_jepa.model.encode import forward
+from llm_jepa.model.parts import core
 from llm_jepa.packing.collate import pack, spread
 from llm_jepa.packing.layout import Forest
 
 TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.03}
-"""Largest accepted difference, relative to the root mean square of the hidden states; many models compute norms in float32."""
+"""Largest accepted difference, relative to the root mean square of the hidden states; many norms are in float32 always."""
 
 ADVICE = "set `packing.one_forward: false`, which gives every view a row of its own (slower, and right for any causal model)"
 
 
 @torch.no_grad()
-def packing_error(model: PreTrainedModel, forests: Sequence[Forest], *, pad: int) -> float:
+def packing_error(model: nn.Module, forests: Sequence[Forest], *, pad: int) -> float:
     """Return the largest difference of any embedding between packed and separate forwards, relative to their RMS."""
     training = model.training
     model.eval()
     packed, separate = pack(forests, pad=pad, samples_per_row=len(forests)), spread(forests, pad=pad)
-    device = model.device
+    device = core(model).device
     results = []
     for batch, one_forward in ((packed, True), (separate, False)):
         moved = type(batch).from_tensors({name: value.to(device) for name, value in batch.tensors().items()})
@@ -37,20 +38,20 @@ def packing_error(model: PreTrainedModel, forests: Sequence[Forest], *, pad: int
     return float((results[0] - results[1]).abs().max() / scale)
 
 
-def check_packing(model: PreTrainedModel, forests: Sequence[Forest], *, pad: int) -> float:
+def check_packing(model: nn.Module, forests: Sequence[Forest], *, pad: int) -> float:
     """Return `packing_error`.
 
     Raises:
         UserError: it is above the tolerance of the model's dtype, or the model cannot be called on a packed batch at all.
     """
-    name = type(model).__name__
+    name, dtype = type(core(model)).__name__, core(model).dtype
     try:
         error = packing_error(model, forests, pad=pad)
     except (TypeError, ValueError, RuntimeError, NotImplementedError, AttributeError) as problem:
         raise UserError(f"{name} cannot be run on packed rows ({problem}); {ADVICE}") from problem
-    if not error <= TOLERANCE[model.dtype]:
+    if not error <= TOLERANCE[dtype]:
         raise UserError(
             f"{name} gives other embeddings when packed (relative difference {error:.2g}, tolerance "
-            f"{TOLERANCE[model.dtype]:.2g}), as models with ALiBi, convolutions or recurrence do; {ADVICE}"
+            f"{TOLERANCE[dtype]:.2g}), as models with ALiBi, convolutions or recurrence do; {ADVICE}"
         )
     return error

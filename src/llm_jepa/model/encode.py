@@ -1,9 +1,9 @@
 """Packed batch -> one model call -> what the objective reads.
 
-Exactly one `model(...)` per micro-batch, through whatever wraps it (DDP, FSDP2, peft, a compiler): calling base model and head by
-hand would bypass DDP's and FSDP's own hooks. Three hooks live for the length of the call: one puts the predictor slots in where
-embeddings are looked up, one keeps the last hidden state where the output layer takes it in, and passes on only the positions
-that carry labels, so that logits are made for them alone.
+Exactly one `model(...)` per micro-batch, through whatever wraps it (DDP, FSDP2, peft, a compiler): calling base model and
+head by hand would bypass DDP's and FSDP's own hooks. Two hooks live for the length of the call: one puts the predictor
+slots in where embeddings are looked up; one keeps the last hidden state where the output layer takes it in, and passes on
+only the positions that carry labels, so that logits are made for them alone.
 """
 
 from collections.abc import Iterator
@@ -18,16 +18,9 @@ from transformers import PreTrainedModel
 
 from llm_jepa.errors import UserError
 from llm_jepa.model.attention import seeing
+from llm_jepa.model.parts import core, input_embedding, output_layer
 from llm_jepa.model.slots import NAME
 from llm_jepa.packing.batch import Encoded, PackedBatch
-
-
-def core(model: nn.Module) -> PreTrainedModel:
-    """Return the transformers model inside any wrappers."""
-    found = next((module for module in model.modules() if isinstance(module, PreTrainedModel)), None)
-    if found is None:
-        raise UserError(f"{type(model).__name__} holds no transformers model; pass a Hugging Face causal language model")
-    return found
 
 
 @dataclass(slots=True)
@@ -50,8 +43,8 @@ def _hooks(model: PreTrainedModel, slot: Int[Tensor, "row token"], kept: Int[Ten
         return (arguments[0].flatten(0, 1)[kept][None], *arguments[1:])
 
     handles = (
-        model.get_input_embeddings().register_forward_hook(put_slots),
-        model.get_output_embeddings().register_forward_pre_hook(keep_labels),
+        input_embedding(model).register_forward_hook(put_slots),
+        output_layer(model).register_forward_pre_hook(keep_labels),
     )
     try:
         yield captured

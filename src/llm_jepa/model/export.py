@@ -2,15 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 from torch import nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from llm_jepa.errors import UserError
-from llm_jepa.model.encode import core
+from llm_jepa.model.parts import core
 from llm_jepa.model.slots import NAME
+from llm_jepa.views.special import eos_id, pad_id
 
 
 def stop_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, answers_end: Iterable[int]) -> tuple[int, ...]:
@@ -23,14 +26,47 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, answers
     """
     known = model.generation_config.eos_token_id if model.generation_config else None
     configured = [] if known is None else [known] if isinstance(known, int) else list(known)
-    return tuple(sorted({*configured, *answers_end, *([] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id])}))
+    return tuple(sorted({*configured, *answers_end, eos_id(tokenizer)}))
 
 
 def merged(model: nn.Module) -> PreTrainedModel:
     """Return the transformers model, adapters merged into its weights (in place)."""
     inner = core(model)
     wrapper = next((module for module in model.modules() if "merge_and_unload" in dir(module)), None)
-    return inner if wrapper is None else wrapper.merge_and_unload()
+    return inner if wrapper is None else core(cast(Any, wrapper).merge_and_unload())
+
+
+@contextmanager
+def whole_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder to fill, and put it at `folder` when the block ends without an error: whole or not at all.
+
+    Args:
+        folder: where; it must not exist or be empty.
+        overwrite: replace what it holds.
+
+    Raises:
+        UserError: the folder holds something, or is no folder.
+    """
+    folder = folder.resolve()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"'{folder}' is a file; give a folder")
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        raise UserError(f"'{folder}' is not empty; give another folder or `--overwrite`")
+    part, old = (folder.with_name(folder.name + ending) for ending in (".partial", ".replaced"))
+    for left in (part, old):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"cannot write to '{folder}': {error.strerror}; give another folder") from error
+    try:
+        yield part
+        if folder.exists():
+            os.replace(folder, old)  # a removal takes time, and a kill during it would leave half a model
+        os.replace(part, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def export(
@@ -58,20 +94,15 @@ def export(
     Raises:
         UserError: the folder holds something.
     """
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
-        raise UserError(f"'{folder}' is not empty; give another folder or `--overwrite`")
-    plain = merged(model)
-    weights = {name: value for name, value in plain.state_dict().items() if NAME not in name.split(".")}
-    plain.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=sorted(stops),
-        pad_token_id=tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
-    )
-    part = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(part, ignore_errors=True)
-    plain.save_pretrained(part, state_dict=weights)
-    tokenizer.save_pretrained(part)
-    (part / "README.md").write_text(card, encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(part, folder)
+    with whole_folder(folder, overwrite=overwrite) as part:
+        plain = merged(model)
+        weights = {name: value for name, value in plain.state_dict().items() if NAME not in name.split(".")}
+        plain.generation_config = GenerationConfig(
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=sorted(stops),
+            pad_token_id=pad_id(tokenizer),
+        )
+        plain.config.use_cache = True  # Trainer switches it off
+        plain.save_pretrained(part, state_dict=weights)
+        tokenizer.save_pretrained(part)
+        (part / "README.md").write_text(card, encoding="utf-8")

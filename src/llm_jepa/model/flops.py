@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
+from llm_jepa.model.parts import input_embedding, output_layer
+
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
@@ -23,13 +25,11 @@ class CostModel:
     def of(model: PreTrainedModel) -> "CostModel":
         """Return the cost model of a causal language model (tied embeddings are not counted twice)."""
         config = model.config.get_text_config()
-        output = model.get_output_embeddings().weight.numel()
-        tables = {id(module.weight): module.weight.numel() for module in (model.get_input_embeddings(),)}
-        tables[id(model.get_output_embeddings().weight)] = output
+        tables = {id(weight): weight.numel() for weight in (input_embedding(model).weight, output_layer(model).weight)}
         total = sum(parameter.numel() for parameter in model.parameters())
         return CostModel(
             body=total - sum(tables.values()),
-            head=output,
+            head=output_layer(model).weight.numel(),
             attention=config.num_hidden_layers * config.hidden_size,
         )
 

@@ -1,13 +1,16 @@
 """Any Hugging Face causal language model, ready to be trained: from the hub, a folder, a GGUF file, or random weights."""
 
 import copy
-from collections.abc import Iterable, Mapping
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -16,6 +19,32 @@ from llm_jepa.errors import UserError, nearest
 from llm_jepa.model.attention import use_packed_attention
 from llm_jepa.model.slots import NAME, add_slots
 from llm_jepa.model.tokenizer import set_template, train_tokenizer
+
+_TROUBLE = (
+    *(OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, ImportError),
+    *(StrictDataclassError, SafetensorError, struct.error),
+)
+"""What transformers and the libraries below it raise for files and configs that they cannot read."""
+
+_CAUSES: Mapping[str, str] = {
+    "couldn't find them in the cached files": "no such folder here, the hub is not reached, and its local cache lacks it; "
+    "check the name and the network, or give a local folder",
+    "custom code": "it comes with code of its own; read that, and if you trust it set `model.trust_remote_code: true`",
+    "does not recognize this architecture": "its model_type is unknown to this version of transformers; a newer may know it",
+    "Unrecognized configuration class": "it is no causal language model, which predicts the next token",
+    "instantiate the backend tokenizer": "it has no tokenizer that can be read; name one with `model.tokenizer`",
+    "untagged enum": "its tokenizer.json is damaged or made by a newer version of `tokenizers`",
+    "deserializing header": "a safetensors file is damaged or not whole; download or copy it again",
+    "unpack_from requires": "it is no whole GGUF file; download or copy it again",
+    "ignore_mismatched_sizes": "the weights have other shapes than its config.json says; use the files that belong together",
+}
+"""Words of a library's error, and what they mean for the user."""
+
+_CONVERT = (
+    "its weights are not safetensors but pickle, which can run code when it is read. If you trust the source, convert it: "
+    '`python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; '
+    "[kind.from_pretrained('%s').save_pretrained('%s') for kind in (M, T)]\"`"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +125,10 @@ def load_tokenizer(config: ModelConfig, *, texts: Iterable[str] = (), needs_role
         tokenizer: PreTrainedTokenizerBase = train_tokenizer(texts, size=config.vocabulary)
     else:
         where = _source(source, config.gguf if config.tokenizer is None else None)
-        try:
+        with _explained("tokenizer", source):
             tokenizer = AutoTokenizer.from_pretrained(
                 **where, revision=config.revision, trust_remote_code=config.trust_remote_code
             )
-        except (OSError, ValueError, KeyError, ImportError, HFValidationError) as error:
-            raise UserError(_cannot_load("tokenizer", source, error)) from error
     set_template(tokenizer, config.template, needs_roles=needs_roles)
     return tokenizer
 
@@ -125,10 +152,8 @@ def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed:
     where = _source(config.name, config.gguf)
     if "gguf_file" not in where:
         options["use_safetensors"] = True
-    try:
+    with _explained("model", config.name):
         model = AutoModelForCausalLM.from_pretrained(**where, revision=config.revision, **options)
-    except (OSError, ValueError, KeyError, ImportError, HFValidationError) as error:
-        raise UserError(_cannot_load("model", config.name, error)) from error
     return _unquantised(model, config) if "gguf_file" in where else model
 
 
@@ -192,8 +217,8 @@ def _random(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) 
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             return AutoModelForCausalLM.from_config(shape, dtype=getattr(torch, config.dtype), **options)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"model.config: transformers cannot build this {kind} model: {_first_line(error)}") from error
+    except _TROUBLE as error:
+        raise UserError(f"model.config: transformers cannot build this {kind} model: {_reason(error)}") from error
 
 
 def _source(name: str, gguf: str | None) -> dict[str, Any]:
@@ -209,7 +234,7 @@ def _source(name: str, gguf: str | None) -> dict[str, Any]:
 def _unquantised(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel:
     """Return the same weights without the mark of GGUF's quantisation, which forbids training and saving."""
     shape = copy.deepcopy(model.config)
-    del shape.quantization_config
+    delattr(shape, "quantization_config")
     options = {} if config.attention is None else {"attn_implementation": config.attention}
     plain = AutoModelForCausalLM.from_config(shape, dtype=model.dtype, **options)
     plain.load_state_dict(model.state_dict())
@@ -217,15 +242,44 @@ def _unquantised(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel
     return plain
 
 
+@contextmanager
+def _explained(what: str, name: str) -> Iterator[None]:
+    """Turn what a library raises for unreadable files into one sentence."""
+    try:
+        yield
+    except Exception as error:
+        # `tokenizers` raises plain Exception; any other kind that is not listed is a fault of the program.
+        if not isinstance(error, _TROUBLE) and type(error) is not Exception:
+            raise
+        raise UserError(_cannot_load(what, name, error)) from error
+
+
 def _cannot_load(what: str, name: str, error: Exception) -> str:
     path = Path(name)
     if path.suffix == ".gguf" and not path.is_file():
         return f"model.name: there is no file '{name}'"
-    looks_local = name.startswith((".", "/", "~")) or path.is_dir()
-    place = "the folder" if looks_local else "the hub (or its local cache)"
-    return f"cannot load the {what} '{name}' from {place}: {_first_line(error)}"
+    known = next((cause for words, cause in _CAUSES.items() if words in str(error)), None)
+    return f"cannot load the {what} '{name}': {_misplaced(path, what, error) or known or _reason(error)}"
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+def _misplaced(path: Path, what: str, error: Exception) -> str | None:
+    """Return what is wrong with the place itself, if that is what is wrong."""
+    if path.is_file() and path.suffix != ".gguf":
+        return "it is a file; give the folder that holds it"
+    if "Repo id must" in str(error):
+        return f"there is no such folder{nearest(path.name, [other.name for other in path.parent.glob('*')])}"
+    files = {file.name for file in path.glob("*")}
+    if path.is_dir() and not files & ({"config.json"} if what == "model" else {"config.json", "tokenizer.json"}):
+        inner = f"; did you mean '{path / 'model'}'?" if (path / "model" / "config.json").exists() else ""
+        return f"the folder has no config.json, so it is no Hugging Face model{inner}"
+    if "named model.safetensors" in str(error):
+        pickled = not files or any(name.endswith(".bin") for name in files)
+        return _CONVERT % (path, f"{path.name}-safetensors") if pickled else "the folder has no weights (model.safetensors)"
+    return None
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error, and the next where that one only introduces it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    reason = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return f"{type(error).__name__} {reason}" if isinstance(error, KeyError) else reason

@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from llm_jepa.model.parts import input_embedding
+
 NAME = "jepa_predictor"
 """The attribute of the model that holds the slots, and so their name in checkpoints: `jepa_predictor.weight`."""
 
@@ -40,7 +42,7 @@ def add_slots(model: PreTrainedModel, k: int, *, seed: int) -> None:
     """
     if k == 0:
         return
-    embedding = model.get_input_embeddings()
+    embedding = input_embedding(model)
     rows = torch.arange(min(4096, embedding.num_embeddings), device=embedding.weight.device)
     with torch.no_grad():
         known = embedding(rows).float().cpu()

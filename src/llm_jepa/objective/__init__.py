@@ -1,1 +1,1 @@
-"""."""
+"""Tensors in, named terms out: distances, the JEPA objective, loss dropout, monitors."""

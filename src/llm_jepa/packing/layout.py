@@ -1,8 +1,8 @@
 """A sample as a forest of segments, which one forward encodes exactly (docs/architecture.md).
 
-A segment is a root, or hangs on a prefix of a root: a token sees itself, what precedes it in its own segment, and the visible
-prefix of the parent. Positions are depths along that path. With Text `t`, Code `c`, and k = 2 [PRED] slots `p`, the shared
-layout of one pair is
+A segment is a root, or hangs on a prefix of a root: a token sees itself, what precedes it in its own segment, and the
+visible prefix of the parent. Positions are depths along that path. With Text `t`, Code `c`, and k = 2 [PRED] slots `p`,
+the shared layout of one pair is
 
     segment 0   [prompt t t t | c c <stop>]     next-token prediction; Enc(Text) is read at the last t
     segment 1          prefix t t t -> [p p]    Pred(Enc(Text)) is read at the last p

@@ -4,8 +4,8 @@ With `segment_start`, `prefix_start`, `prefix_end` of the query q, a key k is vi
 
     k <= q  and  (k >= segment_start[q]  or  prefix_start[q] <= k < prefix_end[q])
 
-and, in a layer with a sliding window w, position[q] - position[k] < w. For `[t t | c]  <- [p]  [c]` (Text t, Code c, one slot
-p that sees the Text, Code alone):
+and, in a layer with a sliding window w, position[q] - position[k] < w. For `[t t | c]  <- [p]  [c]` (Text t, Code c, one
+slot p that sees the Text, Code alone):
 
         t t c p c
     t   1

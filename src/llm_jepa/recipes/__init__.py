@@ -1,1 +1,1 @@
-"""."""
+"""One entry for every table and figure of the paper."""

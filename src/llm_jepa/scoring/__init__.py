@@ -1,1 +1,1 @@
-"""."""
+"""Strings -> verdict; no torch."""

@@ -1,1 +1,1 @@
-"""."""
+"""Where examples come from: files, the hub, the embedded NL-RX generator."""

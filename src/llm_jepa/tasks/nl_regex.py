@@ -6,7 +6,7 @@ module draws after the rules of its generator, nicholaslocascio/deep-regex @ 096
 the table of node kinds is `llm_jepa.tasks.nl_regex_grammar`.
 
 What differs from the released NL-RX-Synth: no sentence occurs twice (the release has 137 exact duplicates among its
-10,000 pairs), the sentences are other draws (about three in five are also in the release), and there is no NL-RX-Turk,
+10,000 pairs), the sentences are other draws (more than half are also in the release), and there is no NL-RX-Turk,
 the crowd workers' paraphrases. As in the release, a sentence may have several readings ("starting with a letter at least
 once") and has the regex of the tree drawn first; so train and test sentences must come from one run, or one sentence
 gets two answers.
@@ -52,20 +52,20 @@ class Splits:
 def generate(*, count: int, seed: int) -> list[Pair]:
     """Return `count` pairs with distinct sentences, a random sample of one full generation run.
 
-    Every call makes the full run of 680,000 draws (about 2.5 seconds on one core), however small `count` is, and keeps the
-    first `count` pairs of its shuffled sentences. Fewer draws would be faster but not the same data: most draws of a full
-    run repeat a short sentence already seen, so with a tenth of the draws short sentences are over-represented.
+    Every call makes the full run of 680,000 draws, about 2 seconds on an idle core, however small `count` is, and returns
+    the first `count` of its shuffled pairs. Fewer draws would not give the same data: short sentences are soon all found
+    and long ones are not, so with a tenth of the draws a sentence has 11.1 words on average instead of 12.2.
 
     Args:
-        count: number of pairs; a run yields about 10,300, a little more or less with the seed.
-        seed: fixes the run; a smaller `count` with the same seed is a prefix of a larger one.
+        count: number of pairs; a run yields about 10,400, some dozens more or less with the seed.
+        seed: fixes the run and its order: fewer pairs with the same seed are the first ones of more.
 
     Raises:
         UserError: `count` is negative or more than the run yields.
 
     Example:
-        >>> generate(count=1, seed=0)
-        []
+        >>> generate(count=1, seed=0)[0].regex
+        '(dog).*([0-9].*[a-z].*).*'
     """
     if count < 0:
         raise UserError(f"count is {count}; ask for 0 or more sentences")
@@ -73,7 +73,7 @@ def generate(*, count: int, seed: int) -> list[Pair]:
     pairs = _run(rng)
     if count > len(pairs):
         raise UserError(
-            f"{count} sentences asked for, but the grammar gives {len(pairs)} with seed {seed}; ask for fewer"
+            f"{count} sentences are more than the {len(pairs)} that the grammar gives with seed {seed}; ask for fewer"
         )
     rng.shuffle(pairs)
     return pairs[:count]
@@ -82,8 +82,8 @@ def generate(*, count: int, seed: int) -> list[Pair]:
 def splits(*, train: int, validation: int, test: int, seed: int) -> Splits:
     """Return examples for training, validation and test, all from one call of `generate`.
 
-    An example's conversation is the instruction, the sentence and the regex; its two views are the sentence and the regex.
-    Its name counts from 1 within its split: "nl_regex/train:1".
+    An example's conversation is the instruction, the sentence and the regex; its two views are the sentence and the
+    regex. Its name counts from 1 within its split: "nl_regex/train:1".
 
     Args:
         train: number of training examples.
@@ -163,9 +163,7 @@ def _run(rng: random.Random) -> list[Pair]:
     return list(pairs.values())
 
 
-def _grow(
-    rng: random.Random, limits: _Pass, kind: Kind, *, depth: int = 0, size: int = 0, forks: int = 0
-) -> Tree | None:
+def _grow(rng: random.Random, limits: _Pass, kind: Kind, *, depth: int = 0, size: int = 0, forks: int = 0) -> Tree | None:
     """Return a random tree with a node of this kind on top, or None where a slot can take nothing.
 
     All children are chosen, left to right, before any of them grows; each then grows from the same size and forks, so
@@ -207,8 +205,8 @@ def _is_dropped(rng: random.Random, limits: _Pass, root: Tree) -> bool:
 def _rehearse(rng: random.Random, limits: _Pass, tree: Tree, *, depth: int = 0, size: int = 0, forks: int = 0) -> bool:
     """Return whether each subtree's top kind can be grown once more, into whatever tree.
 
-    The generator grows every subtree twice, uses the second and fails with either: so trees are rarer below kinds that
-    often fail ("words with"). It costs 4 % of the sentences, and brings their lengths and depths nearer to the release.
+    The generator grows every subtree twice, uses the second and fails with either: so a tree is the rarer the more slots
+    its draw had left open. This costs 4 % of the sentences and brings lengths and depths nearer to the release.
     """
     _, children = tree
     kinds = [kind for kind, _ in children]

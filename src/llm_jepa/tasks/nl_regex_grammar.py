@@ -76,7 +76,7 @@ JOINS = (OR, AND, OR3, AND3)
 
 
 def _slot(*kinds: Kind) -> tuple[Kind, ...]:
-    """Return a slot's entries: each kind six times, so that the six n-or-more kinds together weigh as one other kind."""
+    """Return each kind six times, so that the six n-or-more kinds together weigh as much as one other kind."""
     return kinds * 6
 
 

@@ -18,9 +18,7 @@ def gather_candidates(encoded: Encoded) -> Encoded:
     if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return encoded
     own = encoded.target.shape[0]
-    counts = [
-        torch.zeros((), dtype=torch.long, device=encoded.target.device) for _ in range(distributed.get_world_size())
-    ]
+    counts = [torch.zeros((), dtype=torch.long, device=encoded.target.device) for _ in range(distributed.get_world_size())]
     distributed.all_gather(counts, torch.tensor(own, device=encoded.target.device))
     sizes = [int(count) for count in counts]
     padded = functional.pad(encoded.target, (0, 0, 0, max(sizes) - own))

@@ -92,12 +92,11 @@ class StepMeter(TrainerCallback, ExportableState):
         sums = {name: value if isinstance(value, int) else float(value) for name, value in asdict(self._sums).items()}
         return {"args": {}, "attributes": {"sums": sums}}
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Take up the sums of the checkpoint that training resumes from."""
         del args, control, kwargs
-        saved: Any = state.stateful_callbacks.get(type(self).__name__)
+        stored: Any = state.stateful_callbacks
+        saved = stored.get(type(self).__name__)
         if state.global_step > 0 and isinstance(saved, Mapping):
             self._sums = _Sums(**saved["attributes"]["sums"])
 
@@ -117,9 +116,7 @@ class EvaluationMeter:
         if sum(part.shape[0] for part in self._pairs.target) < RETRIEVAL_CANDIDATES:
             self._pairs.add(0, encoded)
 
-    def read(
-        self, accelerator: Accelerator, combine: Callable[[float, float], float], *, prefix: str
-    ) -> dict[str, float]:
+    def read(self, accelerator: Accelerator, combine: Callable[[float, float], float], *, prefix: str) -> dict[str, float]:
         """Return the losses and the alignment, with `prefix` before their names."""
         next_token, jepa, labels, pairs = _over_ranks(accelerator, self._sums).tolist()
         next_token, jepa = next_token / max(labels, 1), jepa / max(pairs, 1)

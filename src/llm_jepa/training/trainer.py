@@ -9,6 +9,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -16,8 +17,9 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 from llm_jepa.errors import UserError
-from llm_jepa.model.encode import core, encode
+from llm_jepa.model.encode import encode
 from llm_jepa.model.flops import CostModel
+from llm_jepa.model.parts import core
 from llm_jepa.model.slots import train_slots
 from llm_jepa.objective.jepa import Objective, Totals
 from llm_jepa.packing.batch import Encoded, PackedBatch
@@ -64,7 +66,7 @@ class JEPATrainer(Trainer):
         UserError: several devices without a distributed launch (DataParallel splits packed rows wrongly).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - Trainer's, and one for each stage before it
         self,
         *,
         model: nn.Module,
@@ -84,14 +86,13 @@ class JEPATrainer(Trainer):
         train_slots(model, trained=objective.trains_views)
         self.objective, self.layout, self.one_forward = objective, layout, one_forward
         self._meter = StepMeter()
-        pad = 0 if options.get("processing_class") is None else options["processing_class"].pad_token_id or 0
         super().__init__(
             model=model,
             args=args,
             train_dataset=Samples(samples),
             eval_dataset=None if eval_samples is None else Samples(eval_samples),
             data_collator=Collator(
-                layout=layout, pad=pad, samples_per_row=samples_per_row, one_forward=one_forward, full=True, plain=True
+                layout=layout, pad=0, samples_per_row=samples_per_row, one_forward=one_forward, full=True, plain=True
             ),
             **options,
         )
@@ -99,6 +100,11 @@ class JEPATrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         self._cost = CostModel.of(core(model))
         self.add_callback(self._meter)
+
+    @property
+    def trained(self) -> nn.Module:
+        """The model that is trained, without Trainer's wrappers."""
+        return self.accelerator.unwrap_model(self.model)
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """Return the micro-batches of one optimizer step, and [label tokens, pairs] of all of them on all ranks."""
@@ -110,7 +116,11 @@ class JEPATrainer(Trainer):
         return batches, totals
 
     def compute_loss(
-        self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        self,
+        model: nn.Module,
+        inputs: Any,
+        return_outputs: bool = False,  # noqa: FBT001, FBT002 - Trainer's signature
+        num_items_in_batch: Any = None,
     ) -> Any:
         """Return the micro-batch's share of the step's loss, times the number of ranks that DDP averages over."""
         step = self.state.global_step
@@ -136,22 +146,23 @@ class JEPATrainer(Trainer):
         self,
         dataloader: DataLoader[Any],
         description: str,
-        prediction_loss_only: bool | None = None,
+        prediction_loss_only: bool | None = None,  # noqa: FBT001 - Trainer's signature
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Return both losses and the monitors over a held-out set; nothing is trained."""
         del description, prediction_loss_only, ignore_keys
-        model = self.model_wrapped
+        model: nn.Module = self.model_wrapped  # pyright: ignore[reportAssignmentType] - never None after __init__
         model.eval()
         meter = EvaluationMeter()
         with torch.no_grad(), self.compute_loss_context_manager():
             for inputs in dataloader:
-                encoded = self._encode(model, PackedBatch.from_tensors(self._prepare_inputs(inputs)["full"]))
+                moved: Any = self._prepare_inputs(inputs)
+                encoded = self._encode(model, PackedBatch.from_tensors(moved["full"]))
                 meter.add(self.objective(encoded, Totals(labels=1, pairs=1)), encoded)
         metrics = meter.read(self.accelerator, self.objective.combine, prefix=metric_key_prefix)
         samples = self.num_examples(dataloader)
-        return EvalLoopOutput(predictions=(), label_ids=None, metrics=metrics, num_samples=samples)
+        return EvalLoopOutput(predictions=np.empty(0), label_ids=None, metrics=metrics, num_samples=samples)
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Return the operations of a micro-batch, attention included, for the rows that were really computed."""

@@ -47,16 +47,12 @@ def shuffle_pairs(samples: Sequence[Sample], *, seed: int) -> list[Sample]:
     order = list(paired)
     random.Random(seed).shuffle(order)
     donor = dict(zip(order, order[1:] + order[:1], strict=True))
-    return [
-        _recombine(sample, samples[donor[index]]) if index in donor else sample for index, sample in enumerate(samples)
-    ]
+    return [_recombine(sample, samples[donor[index]]) if index in donor else sample for index, sample in enumerate(samples)]
 
 
 def _recombine(sample: Sample, donor: Sample) -> Sample:
     if len(donor.views) != len(sample.views):
-        raise UserError(
-            f"{sample.name}: {len(sample.views)} views, but {donor.name} has {len(donor.views)}; cannot shuffle"
-        )
+        raise UserError(f"{sample.name}: {len(sample.views)} views, but {donor.name} has {len(donor.views)}; cannot shuffle")
     if len(sample.sequences) == len(sample.views):
         return replace(
             sample,

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from llm_jepa.errors import UserError
 from llm_jepa.records import Example, Message, View
 from llm_jepa.views.chat import ChatRenderer, Rendering
+from llm_jepa.views.special import eos_id, pad_id
 
 _CHUNK = 1000
 
@@ -79,9 +80,7 @@ class _Encoded:
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return the tokens (first, one past the last) that overlap the characters start..end."""
-        inside = [
-            index for index, (left, right) in enumerate(self.offsets) if left < end and right > start and right > left
-        ]
+        inside = [index for index, (left, right) in enumerate(self.offsets) if left < end and right > start and right > left]
         return (inside[0], inside[-1] + 1) if inside else (0, 0)
 
 
@@ -107,11 +106,7 @@ class Tokenizer:
         framed: bool = False,
     ) -> None:
         if not tokenizer.is_fast:
-            raise UserError(
-                "the tokenizer has no fast version, which gives character offsets; convert it with `tokenizers`"
-            )
-        if tokenizer.eos_token_id is None:
-            raise UserError("the tokenizer has no end-of-sequence token, so no answer could ever stop; set `eos_token`")
+            raise UserError("the tokenizer has no fast version, which gives character offsets; convert it with `tokenizers`")
         if not tokenizer.chat_template:
             raise UserError("the tokenizer has no chat template; set `model.template: plain` or a template file")
         self.tokenizer = tokenizer
@@ -122,7 +117,7 @@ class Tokenizer:
             index for index, token in tokenizer.added_tokens_decoder.items() if token.special
         }
         first = tokenizer("a")["input_ids"][:1]
-        self._eos = int(tokenizer.eos_token_id)
+        self._eos = eos_id(tokenizer)
         self._bos = tuple(first) if first == [tokenizer.bos_token_id] else ()
 
     def samples(self, examples: Iterable[Example]) -> Iterator[Sample]:
@@ -165,9 +160,7 @@ class Tokenizer:
             return Rendering(view.content, ((0, len(view.content)),))
         return self.renderer.render([Message(role=view.role, content=view.content)], where=where)
 
-    def _conversation(
-        self, example: Example, rendering: Rendering, tokens: _Encoded, alone: Sequence[TokenView]
-    ) -> Sample:
+    def _conversation(self, example: Example, rendering: Rendering, tokens: _Encoded, alone: Sequence[TokenView]) -> Sample:
         spans = [tokens.span(*span) for span in rendering.spans]
         sequence = self._trained(tokens, spans[-1], example.name)
         located = [None if view.message is None else spans[view.message] for view in example.views]
@@ -191,7 +184,7 @@ class Tokenizer:
             return tuple(index >= max(start, 1) for index in range(len(ids)))
         if self._labels is Labels.all:
             return tuple(index >= 1 for index in range(len(ids)))
-        ignored = self.tokenizer.pad_token_id
+        ignored = pad_id(self.tokenizer)
         return tuple(index >= 1 and token != ignored for index, token in enumerate(ids))
 
     def _group(self, example: Example, alone: Sequence[TokenView]) -> Sample:
@@ -205,9 +198,7 @@ class Tokenizer:
 
     def _encode(self, texts: Sequence[str]) -> list[_Encoded]:
         batch = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        return [
-            _Encoded(ids, offsets) for ids, offsets in zip(batch["input_ids"], batch["offset_mapping"], strict=True)
-        ]
+        return [_Encoded(ids, offsets) for ids, offsets in zip(batch["input_ids"], batch["offset_mapping"], strict=True)]
 
 
 def _alone(rendering: Rendering, tokens: _Encoded, where: str) -> TokenView:

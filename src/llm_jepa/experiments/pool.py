@@ -1,0 +1,130 @@
+"""Many runs on one machine: each in a worker process of its own, all shown in one live table.
+
+On a CPU two runs of one thread each are quicker than one run of two threads. A run that is finished is not run again, so the
+same call continues what was interrupted.
+"""
+
+import multiprocessing
+import os
+import queue
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from llm_jepa.errors import UserError
+from llm_jepa.experiments.experiment import Experiment
+from llm_jepa.experiments.quiet import quiet_libraries
+from llm_jepa.experiments.run import Interrupted, Show, run_experiment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of a comparison.
+
+    Attributes:
+        arm: the arm's name; with the seed it names the run.
+        experiment: the run.
+    """
+
+    arm: str
+    experiment: Experiment
+
+    @property
+    def title(self) -> str:
+        """How the run is called on the screen."""
+        return f"{self.arm}, seed {self.experiment.seed}"
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    title: str
+    stage: str
+    done: int
+    total: int
+    detail: str
+
+
+def run_all(jobs: Sequence[Job], *, console: Console, workers: int | None = None) -> None:
+    """Run all jobs, `workers` at a time (default: one a core), and return when every run folder is finished.
+
+    Raises:
+        UserError: a run was refused, or a worker died (out of memory, most likely).
+        KeyboardInterrupt: Ctrl-C; the running ones have saved a checkpoint.
+    """
+    cores = os.cpu_count() or 1
+    workers = min(workers or cores, len(jobs))
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, _progress(console) as progress:
+        news: Any = manager.Queue()
+        with ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_start, initargs=(max(1, cores // workers),)
+        ) as executor:
+            futures = [executor.submit(_work, job, news) for job in jobs]
+            try:
+                _watch(futures, jobs, news, progress)
+            except BaseException:
+                executor.shutdown(wait=True, cancel_futures=True)
+                raise
+
+
+def _watch(futures: Sequence[Future[None]], jobs: Sequence[Job], news: Any, progress: Progress) -> None:
+    tasks: dict[str, TaskID] = {}
+    waiting = dict(zip(futures, jobs, strict=True))
+    while waiting:
+        with suppress(queue.Empty):
+            while True:
+                _show(news.get(timeout=0.2), tasks, progress)
+        for future in [future for future in waiting if future.done()]:
+            job = waiting.pop(future)
+            try:
+                future.result()
+            except BrokenProcessPool as error:
+                raise UserError(f"the run '{job.title}' was killed; most likely the memory was not enough") from error
+            except Interrupted as error:
+                raise KeyboardInterrupt from error
+            if job.title in tasks:
+                progress.update(tasks[job.title], completed=1, total=1, stage="done", detail="")
+
+
+def _show(item: _News, tasks: dict[str, TaskID], progress: Progress) -> None:
+    if item.title not in tasks:
+        tasks[item.title] = progress.add_task(item.title, total=item.total, stage="", detail="")
+    progress.update(tasks[item.title], completed=item.done, total=item.total, stage=item.stage, detail=item.detail)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TextColumn("{task.fields[stage]:<8}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[detail]}"),
+        console=console,
+    )
+
+
+def _start(threads: int) -> None:
+    torch.set_num_threads(threads)
+    quiet_libraries(Console(stderr=True))
+
+
+def _work(job: Job, news: Any) -> None:
+    def tell(stage: str, done: int, total: int, detail: str = "") -> None:
+        news.put(_News(job.title, stage, done, total, detail))
+
+    def train(step: int, steps: int, logs: dict[str, Any]) -> None:
+        if step % 5 == 0 or step == steps:
+            shown = {"loss": "loss", "jepa": "JEPA", "cosine_gap": "gap"}
+            detail = "  ".join(f"{label} {logs[name]:.3f}" for name, label in shown.items() if name in logs)
+            tell("training", step, steps, detail)
+
+    tell("loading", 0, 1)
+    show = Show(train=train, evaluate=lambda done, total: tell("scoring", done, total))
+    run_experiment(job.experiment, arm=job.arm, show=show)

@@ -1,0 +1,70 @@
+"""The benchmarks run end to end; what they measure at this size means nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("bench") / "results.md"
+    file.write_text("before\n", encoding="utf-8")
+    done = run("--quick", "--out", str(file))
+    assert done.returncode == 0, done.stderr
+    assert "MISSED" in done.stdout or "met" in done.stdout
+    return file.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def record(written: str) -> dict[str, Any]:
+    return json.loads(next(line for line in written.splitlines() if line.startswith("{")))
+
+
+def test_results_are_appended_as_markdown_and_json(written: str) -> None:
+    assert written.startswith("before\n## ")
+    assert "| our NTP |" in written
+
+
+def test_tokens_follow_from_the_layouts(record: dict[str, Any]) -> None:
+    cost = {result["name"]: result["cost"] for result in record["results"]}
+    ntp, one, four = (cost[name] for name in ("our NTP", "LLM-JEPA shared, k = 1", "LLM-JEPA shared, k = 4"))
+    assert four["tokens"] - one["tokens"] == 3 * one["samples"]
+    assert one["tokens"] > ntp["tokens"] == cost["plain Trainer"]["tokens"]
+    assert cost["official, 3 x 512"]["positions"] == 1536
+    assert cost["official, 2 x 512"]["positions"] == 1024
+    assert ntp["logits"] < cost["plain Trainer"]["logits"] == cost["plain Trainer"]["positions"]
+
+
+def test_loss_dropout_is_the_exact_mixture(record: dict[str, Any]) -> None:
+    seconds = {result["name"]: result["seconds"][0] for result in record["results"]}
+    full, half, most = (
+        seconds[name]
+        for name in (
+            "LLM-JEPA shared, k = 1",
+            "LLM-JEPA shared, dropout 0.5",
+            "LLM-JEPA shared, dropout 0.75",
+        )
+    )
+    assert most - half == pytest.approx((half - full) / 2)
+
+
+def test_every_target_has_a_verdict(record: dict[str, Any]) -> None:
+    assert len(record["verdicts"]) >= 8
+    assert all(isinstance(verdict["met"], bool) for verdict in record["verdicts"])
+
+
+def test_a_missing_tokenizer_ends_with_one_sentence() -> None:
+    done = run("--quick", "--tokenizer", "no/such/folder")
+    assert done.returncode == 2
+    assert done.stderr.strip() == "no/such/folder: no such folder; give one with a tokenizer.json"

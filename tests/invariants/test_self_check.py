@@ -1,0 +1,88 @@
+"""The start-up check lets exact models pass and refuses every model that packing would make silently wrong."""
+
+import pytest
+import torch
+from tests.helpers import GROUP, PAD, conversations, largest_difference, packed_model, plain_model, train, weights
+from tests.invariants import reference
+from tests.invariants.reference import assert_same, run_packed, run_separately
+
+from llm_jepa.errors import UserError
+from llm_jepa.model.check import check_packing
+from llm_jepa.objective.jepa import JEPA
+from llm_jepa.packing.layout import Layout
+from llm_jepa.packing.mask import Visibility
+
+GOOD = ("llama", "qwen3", "olmo2", "gemma2", "gemma3", "mistral", "gpt2", "gpt2_dropout", "phi3", "cohere2")
+BAD = ("mpt", "bloom", "mamba", "lfm2")
+FORESTS = [Layout(k=2).forest(sample) for sample in (*conversations(2), GROUP)]
+
+
+def attention_of(family: str) -> str:
+    return "eager" if family in {"gemma2", "mpt", "bloom", "mamba"} else "sdpa"
+
+
+@pytest.mark.parametrize("family", GOOD)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_exact_models_pass(family, dtype):
+    model = packed_model(family, k=2, attention=attention_of(family), dtype=dtype).train()
+    check_packing(model, FORESTS, pad=PAD)
+    assert model.training
+
+
+@pytest.mark.parametrize("family", BAD)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_models_that_count_by_place_or_carry_state_are_refused(family, dtype):
+    model = packed_model(family, k=2, attention=attention_of(family), dtype=dtype)
+    with pytest.raises(UserError, match=r"^(Mpt|Bloom|Mamba|Lfm2)ForCausalLM .*one_forward: false"):
+        check_packing(model, FORESTS, pad=PAD)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("family", ["llama", "gemma3", "gpt2"])
+def test_a_plain_causal_mask_is_refused(family, dtype, monkeypatch):
+    def causal(self, window=None):
+        tokens = self.position.shape[1]
+        return torch.ones(tokens, tokens, dtype=torch.bool).tril().expand(len(self.position), 1, -1, -1)
+
+    monkeypatch.setattr(Visibility, "mask", causal)
+    with pytest.raises(UserError, match="gives other embeddings when packed"):
+        check_packing(packed_model(family, k=2, dtype=dtype), FORESTS, pad=PAD)
+
+
+@pytest.mark.parametrize("family", ["mistral", "gemma3"])
+def test_a_mask_without_the_sliding_window_is_refused(family, monkeypatch):
+    right = Visibility.mask
+    monkeypatch.setattr(Visibility, "mask", lambda self, _window=None: right(self))
+    with pytest.raises(UserError, match="gives other embeddings when packed"):
+        check_packing(packed_model(family, k=2), FORESTS, pad=PAD)
+
+
+def test_positions_that_count_on_along_the_row_are_refused(monkeypatch):
+    model = packed_model(k=2)
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda **given: forward(**(given | {"position_ids": None})))
+    with pytest.raises(UserError, match="gives other embeddings when packed"):
+        check_packing(model, FORESTS, pad=PAD)
+
+
+@pytest.mark.parametrize("family", [*BAD, "llama", "gemma3"])
+def test_rows_of_one_path_each_equal_separate_forwards_for_every_model(family):
+    samples = conversations(3)
+    model = packed_model(family, k=2, attention=attention_of(family))
+    found = run_packed(model, [Layout(k=2).forest(sample) for sample in samples], one_forward=False)
+    expected = run_separately(
+        plain_model(family, attention=attention_of(family)),
+        model.get_submodule("jepa_predictor").get_parameter("weight"),
+        samples,
+        [pair for sample in samples for pair in reference.shared(sample, (-1, -2))],
+    )
+    assert_same(found, expected, (1e-6, 1e-5, 1e-5))
+
+
+@pytest.mark.parametrize("family", BAD)
+def test_models_that_cannot_be_packed_train_with_rows_of_one_path_each(family, tmp_path):
+    model = packed_model(family, k=2, attention=attention_of(family))
+    before = weights(model)
+    logs = train(model, conversations(16), JEPA(), folder=tmp_path, layout=Layout(k=2), one_forward=False, steps=6)
+    assert logs[-1]["loss"] < logs[0]["loss"]
+    assert largest_difference({"slots": before["jepa_predictor.weight"]}, {"slots": weights(model)["jepa_predictor.weight"]})
