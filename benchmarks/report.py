@@ -155,8 +155,8 @@ def show(report: Report, console: Console) -> None:
     columns = ("variant", "rounds", "CPU s (min)", "(median)", "x NTP min / median", "logits", "GFLOP", "(torch)")
     console.print(_table("Times and operations a sample", columns, _detail_rows(report), left=("variant",)))
     console.print(
-        "GFLOP: a sample, by the project's CostModel, with attention. (torch): torch.utils.flop_counter, which sees neither the "
-        "CPU's fused attention nor element-wise work, embeddings, norms and softmax.\n"
+        "GFLOP: a sample, by the project's CostModel, with attention. (torch): torch.utils.flop_counter, which sees neither "
+        "the CPU's fused attention nor element-wise work, embeddings, norms and softmax.\n"
         f"AdamW's step, in no row: {report.optimizer:.4f} CPU s a batch. "
         f"Tokens, shared over NTP, all examples read: {report.token_ratio:.3f}."
     )
@@ -165,7 +165,8 @@ def show(report: Report, console: Console) -> None:
     console.print(_table("Peak memory", columns, memory, left=("variant",)))
     rate = report.throughput
     console.print(
-        f"Examples a second and core: tokenise {rate.tokenise:,.0f}, pack {rate.pack:,.0f}, pack full and plain "
+        f"Examples a second and core: tokenise {rate.tokenise:,.0f} (the library alone "
+        f"{rate.library:,.0f}), pack {rate.pack:,.0f}, pack full and plain "
         f"{rate.pack_both:,.0f}, tokenise and pack both {rate.together:,.0f} (vocabulary {rate.vocabulary:,})"
     )
     console.print(_table(SUMMARY, COLUMNS, summary_rows(report), left=("variant", "target", "met")))

@@ -8,6 +8,7 @@ workers, and the monitors of a logged step (a variant of their own).
 import importlib.util
 import itertools
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,14 +151,15 @@ def trl(
             for sample in samples
         ]
     )
-    config = SFTConfig(
-        **_options(folder, len(samples)),
-        bf16=False,
-        gradient_checkpointing=False,
-        completion_only_loss=True,
-        packing=packing,
-        max_length=512,
-    )
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # its own name for checkpointing is deprecated
+        config = SFTConfig(
+            **_options(folder, len(samples)),
+            bf16=False,
+            gradient_checkpointing=False,
+            completion_only_loss=True,
+            packing=packing,
+            max_length=512,
+        )
     trainer = SFTTrainer(model=model, args=config, train_dataset=data, processing_class=workload.tokenizer)
     return TrainerStep(trainer=trainer, model=model)
 

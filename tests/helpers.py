@@ -23,6 +23,7 @@ from llm_jepa.model.attention import use_packed_attention
 from llm_jepa.model.slots import add_slots
 from llm_jepa.objective.jepa import Objective
 from llm_jepa.packing.layout import Layout
+from llm_jepa.records import Example, Message, View
 from llm_jepa.training.trainer import JEPATrainer
 from llm_jepa.views.tokenize import Sample, TokenSequence, TokenView
 
@@ -55,6 +56,19 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=raw, unk_token="<unk>", pad_token="<pad>", eos_token="<|im_end|>", chat_template=CHATML
     )
+
+
+def text_code(*, system: str = "You are helpful", user: str = "lines with a dog", answer: str = "[ 0 - 9 ] dog") -> Example:
+    """Return a conversation of three messages whose views are the user's and the assistant's."""
+    messages = (Message(role="system", content=system), Message(role="user", content=user))
+    views = (View(content=user, role="user", message=1), View(content=answer, role="assistant", message=2))
+    return Example(name="a:1", messages=(*messages, Message(role="assistant", content=answer)), views=views)
+
+
+PARAPHRASES = Example(
+    name="g:1", messages=(), views=(View(content="lines with a dog", role=""), View(content="every number", role=""))
+)
+"""A group without a conversation."""
 
 
 TEXT_CODE = Sample(

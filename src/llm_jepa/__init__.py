@@ -1,6 +1,6 @@
 """LLM-JEPA: next-token prediction and joint-embedding prediction in one exact, packed forward.
 
-The public names below are loaded when first used (PEP 562), so that importing the package, and `llm-jepa --help`, stay quick.
+The public names below are loaded when first used (PEP 562), so that `llm-jepa --help` stays quick.
 """
 
 from importlib import import_module

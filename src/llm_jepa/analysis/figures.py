@@ -87,7 +87,7 @@ def styles(arms: Sequence[str]) -> dict[str, Style]:
     return {
         arm: Style(
             colour=_COLOURS[i % len(_COLOURS)],
-            dash=_DASHES[(i + i // len(_COLOURS)) % len(_DASHES)],
+            dash=_DASHES[(i + 2 * (i // len(_COLOURS))) % len(_DASHES)],
             marker=_MARKERS[i % len(_MARKERS)],
         )
         for i, arm in enumerate(arms)
@@ -191,7 +191,7 @@ def seed_dots(
             axes.plot(*zip(*linked, strict=True), color=_TEXT, alpha=0.22, linewidth=0.8)
         for y, (arm, style) in enumerate(styles(arms).items()):
             dots = list(rows[arm].values())
-            axes.plot(dots, [y] * len(dots), style.marker, color=style.colour, alpha=0.75, markersize=5.5, mew=0)
+            axes.plot(dots, [y] * len(dots), style.marker, color=style.colour, alpha=0.85, markersize=5.5, mew=0)
             if dots:
                 axes.plot([sum(dots) / len(dots)] * 2, [y - 0.3, y + 0.3], color=style.colour, linewidth=2.4)
         axes.set_yticks(range(len(arms)), [_label(arm) for arm in arms])

@@ -7,13 +7,7 @@ from typing import Any
 from llm_jepa.experiments.config import dump_experiment
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.model.load import ModelConfig
-
-_PROMPT = """\
-prompt = tokenizer.apply_chat_template(
-    [{"role": "user", "content": "..."}], add_generation_prompt=True, return_tensors="pt", return_dict=True
-)
-"""
-
+from llm_jepa.views.chat import PINNED_ARGUMENTS
 
 def model_card(experiment: Experiment, results: Mapping[str, Any], *, step: int | None = None) -> str:
     """Return README.md for the exported folder: origin, JEPA settings, results, how to use it.
@@ -42,7 +36,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")
-{_PROMPT}print(tokenizer.decode(model.generate(**prompt, max_new_tokens=64)[0]))
+{_prompt(experiment.model)}
+print(tokenizer.decode(model.generate(**prompt, max_new_tokens=64)[0]))
 ```
 
 {_configuration(experiment)}"""
@@ -80,7 +75,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")
 base = {_base(experiment.model)}
 model = PeftModel.from_pretrained(base, "path/to/this/folder")
-{_PROMPT}print(tokenizer.decode(model.generate(**prompt, max_new_tokens=64, eos_token_id={sorted(stops)})[0]))
+{_prompt(experiment.model)}
+print(tokenizer.decode(model.generate(**prompt, max_new_tokens=64, eos_token_id={sorted(stops)})[0]))
 ```
 
 {_configuration(experiment)}"""
@@ -105,6 +101,16 @@ def _results(results: Mapping[str, Any]) -> str:
     ]
     table = "\n".join(["| measure | value |", "|---|---|", *measured]) if measured else "None were measured."
     return f"## Results on held-out rows ({results.get('split', 'none')})\n\n{table}\n"
+
+
+def _prompt(model: ModelConfig) -> str:
+    arguments = {**PINNED_ARGUMENTS, **model.template_arguments}
+    return f"""\
+question = [{{"role": "user", "content": "..."}}]
+arguments = {arguments}  # what the chat template was given in training
+prompt = tokenizer.apply_chat_template(
+    question, add_generation_prompt=True, return_tensors="pt", return_dict=True, **arguments
+)"""
 
 
 def _base(model: ModelConfig) -> str:

@@ -114,6 +114,8 @@ def groups(predictions: Mapping[str, Sequence[Prediction]], *, most: int = 12) -
     """
     by_arm = {arm: {item.name: item for item in items} for arm, items in predictions.items()}
     names = [name for name in next(iter(by_arm.values()), {}) if all(name in items for items in by_arm.values())]
+    if not names:
+        return ()
     kinds: dict[str, list[str]] = {"Arms differ": [], "No arm is right": [], "Every arm is right": []}
     for name in names:
         right = {_right(items[name]) for items in by_arm.values()}

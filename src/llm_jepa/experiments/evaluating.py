@@ -9,6 +9,7 @@ evaluation.json            the scores, written last: a folder with it is finishe
 
 import hashlib
 import json
+from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -45,7 +46,6 @@ from llm_jepa.views.tokenize import Tokenizer
 
 SETTINGS, RESULT = "evaluation-settings.json", "evaluation.json"
 
-_SAMPLED = 4096
 _IDENTITY = {
     "weights": "of another model",
     "data_fingerprint": "of other examples",
@@ -60,29 +60,28 @@ class Subject:
     """The model that is evaluated, and what is known about how to ask it.
 
     Attributes:
-        name: what the user called it.
         model: how it is loaded.
         data: names columns, and which part of "nl_regex" was trained on.
         evaluation: limits that hold unless the command line gives others.
         output: the beginning of the default output folder.
     """
 
-    name: str
     model: ModelConfig
     data: Data
     evaluation: Evaluation
     output: str
 
 
-class Count(int):
-    """A whole number of at least 1, as the command line gives it."""
+class _Count:
+    """Reads a whole number of at least 1 from the command line; its name stands in the help."""
 
-    def __new__(cls, given: str) -> "Count":
-        """Return the number, or raise `ValueError`."""
-        made = super().__new__(cls, given)
-        if made < 1:
-            raise ValueError(f"{given} is less than 1")
-        return made
+    def __call__(self, given: str | int) -> int:
+        if not str(given).isdecimal() or int(given) < 1:
+            raise ArgumentTypeError(f"'{given}' is no whole number of at least 1")
+        return int(given)
+
+    def __repr__(self) -> str:
+        return "whole number"
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -113,10 +112,10 @@ def _parser() -> ArgumentParser:
     parser.add_argument("model", metavar="MODEL", help="A run folder, a model folder, a Hugging Face name or a .gguf file.")
     parser.add_argument("data", metavar="DATA", help="A file, a folder, a Hugging Face data set, or nl_regex.")
     parser.add_argument("--output", metavar="FOLDER", help="Where the results go; by default a folder named by the two.")
-    parser.add_argument("--limit", type=Count, metavar="N", help="Only the first N examples.")
+    parser.add_argument("--limit", type=_Count(), metavar="N", help="Only the first N examples.")
     parser.add_argument("--split", metavar="S", help="The split of a Hugging Face data set, or of nl_regex (then test).")
-    parser.add_argument("--max_new_tokens", type=Count, metavar="N", help="Longest answer in tokens; the run's, or 128.")
-    parser.add_argument("--batch_size", type=Count, metavar="N", help="Answers generated at a time; the run's, or 32.")
+    parser.add_argument("--max_new_tokens", type=_Count(), metavar="N", help="Longest answer in tokens; the run's, or 128.")
+    parser.add_argument("--batch_size", type=_Count(), metavar="N", help="Answers generated at a time; the run's, or 32.")
     return parser
 
 
@@ -127,20 +126,19 @@ def _subject(name: str) -> Subject:
         return _subject(str(path.parent))
     run = RunFolder(path)
     if not run.config.is_file():
-        model, data = ModelConfig(name=name), Data(train=NL_REGEX)
-        output = f"evaluation-{_stem(name)}"
-        return Subject(name=name, model=model, data=data, evaluation=Evaluation(), output=output)
-    if not (run.model / "config.json").is_file():
-        write = f", or write its last checkpoint as a model with `llm-jepa export {name} FOLDER`, and evaluate that"
-        raise UserError(
-            f"the run '{name}' is not finished, so it has no model yet: give its train command again"
-            f"{write if run.latest_checkpoint() else ''}"
+        return Subject(
+            model=ModelConfig(name=name),
+            data=Data(train=NL_REGEX),
+            evaluation=Evaluation(),
+            output=f"evaluation-{_stem(name)}",
         )
+    if not (run.model / "config.json").is_file():
+        other = f", or evaluate what `llm-jepa export {name} FOLDER` writes" if run.latest_checkpoint() else ""
+        raise UserError(f"the run '{name}' is not finished and has no model yet; give its train command again{other}")
     experiment = load_experiment(run.config.read_text(encoding="utf-8"))
-    own = {"name": str(run.model), "config": None, "gguf": None, "revision": None, "tokenizer": None, "template": None}
+    own = dict.fromkeys(("config", "gguf", "revision", "tokenizer", "template", "lora"))
     return Subject(
-        name=name,
-        model=replace(experiment.model, **own, lora=None),
+        model=replace(experiment.model, name=str(run.model), **own),
         data=experiment.data,
         evaluation=experiment.evaluation,
         output=str(path / "evaluation"),
@@ -168,18 +166,18 @@ def _evaluate(subject: Subject, options: Namespace, folder: Path, show: Show) ->
     model = load_model(subject.model, hub, seed=0).to(_device())  # pyright: ignore[reportArgumentType]
     ends = {sample.sequences[-1].ids[-1] for sample in tokenizer.samples(examples)}
     settings = {
-        "model": subject.name,
+        "model": options.model,
         "data": options.data,
         "weights": weights_fingerprint(model),
         "data_fingerprint": fingerprint(examples),
-        "max_new_tokens": int(options.max_new_tokens or subject.evaluation.max_new_tokens),
+        "max_new_tokens": options.max_new_tokens or subject.evaluation.max_new_tokens,
         "stop_ids": list(stop_ids(hub, model, ends)),
     }
     _open(folder, settings)
     if (folder / RESULT).exists():
         show.say("this evaluation is finished; nothing is generated again")
         return json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    batch_size = int(options.batch_size or subject.evaluation.batch_size)
+    batch_size = options.batch_size or subject.evaluation.batch_size
     show.say(f"generating {len(examples)} answers")
     predictions = _predict(model, tokenizer, examples, settings, batch_size=batch_size, folder=folder, show=show)
     versions = environment({"evaluated": fingerprint(examples)})
@@ -195,20 +193,18 @@ def _examples(data: Data, options: Namespace) -> tuple[Example, ...]:
         made = read_sources(data if data.train == NL_REGEX else Data(train=NL_REGEX))
         splits = {"train": made.train, "validation": made.validation, "test": made.test}
         if split is not None and split not in splits:
-            raise UserError(f"{source} has no split '{split}'{nearest(split, splits)}; it has {', '.join(splits)}")
+            raise UserError(f"{source} has the splits {', '.join(splits)}, and no '{split}'{nearest(split, splits)}")
         found = splits[split or "test"]
     else:
         found = tuple(read_examples(source, columns=data.columns, split=split))
     examples = found[: options.limit]
-    names: set[str] = set()
     for example in examples:
         if not example.messages:
             raise UserError(f"{example.name}: a list of views has no prompt and no answer; give data with both")
         if not example.answer.strip():
             raise UserError(f"{example.name}: the answer is blank, so nothing could be scored; remove the row or fill it")
-        if example.name in names:
-            raise UserError(f"{source}: two rows are called '{example.name}', for two files have one name; rename one")
-        names.add(example.name)
+    if len({example.name for example in examples}) < len(examples):
+        raise UserError(f"{source}: two files in its folders have one name, so their rows cannot be told apart; rename one")
     return examples
 
 
@@ -224,23 +220,19 @@ def weights_fingerprint(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        values = tensor.flatten()[:: max(1, tensor.numel() // _SAMPLED)]
+        values = tensor.flatten()[:: max(1, tensor.numel() // 4096)]
         digest.update(values.to(device="cpu", dtype=torch.float64).numpy().tobytes())
     return digest.hexdigest()
 
 
 def _open(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Make the folder of an evaluation with these settings, or make sure that it is that.
-
-    Raises:
-        UserError: it holds something else.
-    """
+    """Make the folder of an evaluation with these settings, or make sure that it is that."""
     remedy = "give another folder with `--output`, or move it away"
-    path = folder / SETTINGS
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"output: '{folder}' is no folder and cannot become one; {remedy}") from error
+    path = folder / SETTINGS
     if not path.exists():
         if any(not entry.name.endswith(".partial") for entry in folder.iterdir()):
             raise UserError(f"output: '{folder}' is not empty and holds no evaluation; {remedy}")
@@ -288,14 +280,15 @@ def _predict(
 
 
 def _scores(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Return the scores; the interval says how far another set of as many examples could differ."""
     correct = [exact_match(each.expected, each.generated) for each in predictions]
     interval = bootstrap_interval(correct, seed=0) if len(correct) > 1 else None
     return {**asdict(summarize(predictions)), "exact_interval": interval}
 
 
 def _table(scores: Mapping[str, Any]) -> Table:
-    interval = scores["exact_interval"]
-    width = f"  (95 % interval {percent(interval[0])} to {percent(interval[1])})" if interval else ""
+    low, high = scores["exact_interval"] or (0, 0)
+    width = f"  (95 % interval {percent(low)} to {percent(high)})" if low < high else ""
     table = Table(show_header=False)
     table.add_row("examples", str(scores["examples"]))
     table.add_row("exact match", percent(scores["exact"]) + width)

@@ -91,20 +91,23 @@ def _take_examples(arguments: Sequence[str]) -> tuple[list[str], int]:
 
 def show(console: Console, experiment: Experiment, material: Material, *, shown: int) -> None:
     """Print the pictures of the first `shown` training samples, the tables and the findings."""
+    found = find(experiment, material)
     console.print(_headline(experiment, material))
     pieces = Pieces(material.tokenizer.tokenizer)
     if shown:
-        console.print(legend())
+        console.print("", legend(), sep="\n")
     for sample in material.train[:shown]:
-        console.print(Rule(Text(sample.name, "bold"), align="left", style="dim"))
+        console.print("", _rule(sample.name))
         for line in picture(sample, experiment.layout, pieces, width=console.width):
             console.print(line)
-    console.print(Rule(Text("data", "bold"), align="left", style="dim"))
-    console.print(split_table(material))
+    console.print("", _rule("the whole data"))
+    console.print(split_table(material), "")
     console.print(segment_table(material.train, experiment.layout, one_forward=experiment.packing.one_forward))
     console.print(_targets(experiment, material))
-    console.print(Rule(Text("findings", "bold"), align="left", style="dim"))
-    console.print(_listed(find(experiment, material)))
+    counts = [(kind.name, sum(finding.severity is kind for finding in found)) for kind in Severity]
+    summary = ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts if count)
+    console.print("", _rule(f"findings: {summary or 'none'}"))
+    console.print(_listed(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,23 +215,23 @@ def _scoring_checks(experiment: Experiment, material: Material, shape: ModelShap
         yield findings.no_room(material.tokenizer, examples, positions=shape.positions, limit=limit, split=split)
 
 
-def _headline(experiment: Experiment, material: Material) -> Text:
+def _rule(title: str) -> Rule:
+    return Rule(Text(title, "bold"), align="left", style="dim")
+
+
+def _headline(experiment: Experiment, material: Material) -> Table:
     counts = (("training", material.train), ("validation", material.validation), ("test", material.test))
     sizes = ", ".join(f"{len(samples):,} {name}" for name, samples in counts if samples)
     model, tokens = experiment.model, len(material.tokenizer.tokenizer)
-    tokenizer = model.tokenizer or model.name or "trained on the data"
-    lines = [
-        f"data       {experiment.data.train}: {sizes} examples",
-        f"tokenizer  {tokenizer}, {tokens:,} tokens",
-        f"labels     {experiment.labels.name}",
-    ]
+    table = Table.grid(padding=(0, 2))
+    table.add_row("data", Text(f"{experiment.data.train}: {sizes} examples"))
+    table.add_row("tokenizer", Text(f"{model.tokenizer or model.name or 'trained on the data'}: {tokens:,} tokens"))
+    table.add_row("labels", experiment.labels.name)
     if experiment.data.shuffle_pairs:
-        lines.append("pairs      shuffled: the control arm")
+        table.add_row("pairs", "shuffled: this is the control arm")
     if not experiment.objective.trains_views:
-        lines.append(
-            "objective  plain: only the trained sequences are trained, monitors read the other segments now and then"
-        )
-    return Text("\n".join(lines))
+        table.add_row("objective", "plain: the trained sequences alone; only monitors read the other segments")
+    return table
 
 
 def _targets(experiment: Experiment, material: Material) -> Text:

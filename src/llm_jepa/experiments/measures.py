@@ -38,7 +38,7 @@ def percent(share: float) -> str:
 
 def points(difference: float) -> str:
     """A difference of shares in percentage points with its sign: 0.013 -> "+1.3"."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
+    return f"{100 * difference:+z.1f}".replace("-", "−")
 
 
 def p_value(p: float) -> str:
@@ -50,9 +50,9 @@ def p_value(p: float) -> str:
     return f"p = {p:.3f}" if p > 0.99 else f"p = {p:.2g}"
 
 
-def seeds(n: int) -> str:
-    """A number of seeds in words: "1 seed", "5 seeds"."""
-    return "1 seed" if n == 1 else f"{n} seeds"
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: "1 seed", "2,000 seeds"."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def cell(measure: Measure, runs: Sequence[RunSummary]) -> str:
@@ -67,9 +67,9 @@ def cell(measure: Measure, runs: Sequence[RunSummary]) -> str:
         return ", ".join(f"{value:,.6g}" for value in sorted(set(values)))
     described = describe(values)
     decimals = _decimals(described.mean) if measure.decimals is None else measure.decimals
-    spread = "" if described.deviation is None else f" ± {described.deviation:,.{decimals}f}"
+    spread = "" if described.deviation is None else f" ± {described.deviation:z,.{decimals}f}"
     partial = "" if len(values) == len(runs) else f" ({len(values)} of {len(runs)} seeds)"
-    return f"{described.mean:,.{decimals}f}{spread}{partial}".replace("-", "−")
+    return f"{described.mean:z,.{decimals}f}{spread}{partial}".replace("-", "−")
 
 
 def p_cell(comparison: Comparison) -> str:
@@ -77,7 +77,7 @@ def p_cell(comparison: Comparison) -> str:
     if comparison.p_t_holm is None:
         return comparison.reason
     correction = f"Holm over {comparison.tests}" if comparison.tests > 1 else "one comparison"
-    return f"{p_value(comparison.p_t_holm)} ({seeds(comparison.n)}, {correction})"
+    return f"{p_value(comparison.p_t_holm)} ({counted(comparison.n, 'seed')}, {correction})"
 
 
 def rows(runs: Sequence[RunSummary]) -> list[tuple[str, list[tuple[Measure, list[str]]]]]:
@@ -189,10 +189,10 @@ MEASURES = (
         reading="Tokens processed in training, views included.",
     ),
     Measure(
-        label="Compute (PFLOPs)",
+        label="Compute (TFLOPs)",
         group="Settings and cost",
-        value=lambda run: _scaled(run.results.flops, 1e15),
-        reading="Floating-point operations of training, in units of 10^15.",
+        value=lambda run: _scaled(run.results.flops, 1e12),
+        reading="Floating-point operations of training, in units of 10^12.",
     ),
     Measure(
         label="Time (s)",

@@ -81,7 +81,8 @@ def _dots(
     values = {arm: {run.seed: found for run in of_arm(runs, arm) if (found := value(run)) is not None} for arm in arms(runs)}
     if not any(values.values()):
         return None
-    return Panel(name=name, svg=seed_dots(values, arms(runs), title=title, x_label=x_label, chance=chance), caption=caption)
+    svg = seed_dots(values, arms(runs), title=title, x_label=x_label, chance=chance)
+    return Panel(name=name, title=title, svg=svg, caption=caption)
 
 
 def _curves(

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from llm_jepa.analysis.figures import styles
 from llm_jepa.evaluation.evaluate import PREDICTIONS, read_predictions
 from llm_jepa.experiments.differences import groups, visible
-from llm_jepa.experiments.measures import ABSENT, TEST_READINGS, p_cell, p_value, points, rows, seeds
+from llm_jepa.experiments.measures import ABSENT, TEST_READINGS, counted, p_cell, p_value, points, rows
 from llm_jepa.experiments.panels import panels
 from llm_jepa.experiments.results import RunSummary, arms, compare_runs, notes, of_arm, read_runs, scored_on_test
 from llm_jepa.experiments.statistics import ALPHA, POWER, Comparison
@@ -51,7 +51,7 @@ def write_report(root: Path, *, title: str) -> Path:
 def _context(root: Path, runs: Sequence[RunSummary], *, title: str, left_out: int) -> dict:
     names = arms(runs)
     comparisons = compare_runs(runs)
-    skipped = [f"Left out: {left_out} runs that were scored on other rows."] if left_out else []
+    skipped = [f"Not shown: {counted(left_out, 'run')}, scored on other rows."] if left_out else []
     seed, predictions = _predictions(runs)
     return {
         "title": visible(title),
@@ -59,7 +59,7 @@ def _context(root: Path, runs: Sequence[RunSummary], *, title: str, left_out: in
         "notes": [*skipped, *notes(runs)],
         "split": runs[0].results.split,
         "examples": runs[0].results.examples,
-        "arms": [(arm, styles(names)[arm].colour, seeds(len(of_arm(runs, arm)))) for arm in names],
+        "arms": [(arm, styles(names)[arm].colour, counted(len(of_arm(runs, arm)), "seed")) for arm in names],
         "order": {arm: i for i, arm in enumerate(names)},
         "rows": rows(runs),
         "test_readings": TEST_READINGS if comparisons else (),
@@ -73,7 +73,7 @@ def _context(root: Path, runs: Sequence[RunSummary], *, title: str, left_out: in
         "groups": groups(predictions),
         "configs": _configs(runs),
         "environments": _environments(root, runs),
-        "runs": len(runs),
+        "runs": counted(len(runs), "run"),
     }
 
 
@@ -157,7 +157,7 @@ def _unbroken(text: str) -> Markup:
 
 def _markdown(text: str) -> str:
     r"""Text that Markdown shows as it is, on one line: "a|b" -> "a\|b"."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&$-])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>|~&$#+])", r"\\\1", " ".join(text.split()))
 
 
 def _fence(text: str) -> str:

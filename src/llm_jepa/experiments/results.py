@@ -131,27 +131,30 @@ def compare_runs(runs: Sequence[RunSummary]) -> tuple[Comparison, ...]:
 def notes(runs: Sequence[RunSummary]) -> tuple[str, ...]:
     """What a reader of the comparisons should know: seeds without a partner, and values that are no numbers."""
     seeds = {arm: {run.seed for run in of_arm(runs, arm)} for arm in arms(runs)}
+    lacking: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    apart: list[str] = []
+    for pair in _pairs(seeds):
+        if not seeds[pair[0]] & seeds[pair[1]]:
+            apart.append(f"'{pair[1]}' is not compared with '{pair[0]}': no seed in common.")
+            continue
+        for one, other in (pair[::-1], pair):
+            if seeds[one] - seeds[other]:
+                lacking.setdefault((one, tuple(sorted(seeds[one] - seeds[other]))), []).append(f"'{other}'")
     lonely = [
-        f"Seed {_listed(seeds[one] - seeds[other])} of '{one}' has no partner in '{other}': not in their comparison."
-        for pair in _pairs(seeds)
-        for one, other in (pair, pair[::-1])
-        if seeds[one] - seeds[other]
+        f"'{one}' is compared with {', '.join(others)} without seed {', '.join(map(str, missing))}, which only '{one}' has."
+        for (one, missing), others in lacking.items()
     ]
     diverged = [
         f"'{run.arm}', seed {run.seed}: {count} logged values are not finite; the figures leave them out."
         for run in runs
         if (count := sum(not math.isfinite(value) for line in run.metrics for value in line.values()))
     ]
-    return (*lonely, *diverged)
+    return (*lonely, *apart, *diverged)
 
 
 def _pairs(names: Mapping[str, object]) -> list[tuple[str, str]]:
     against_plain = [(arm, PLAIN) for arm in names if arm != PLAIN and PLAIN in names]
     return against_plain + ([(JEPA, SHUFFLED)] if JEPA in names and SHUFFLED in names else [])
-
-
-def _listed(seeds: set[int]) -> str:
-    return ", ".join(map(str, sorted(seeds)))
 
 
 def _read_run(path: Path) -> RunSummary:

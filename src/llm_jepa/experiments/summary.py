@@ -8,7 +8,7 @@ significant is never called a gain, and one seed is never called a result.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llm_jepa.experiments.measures import p_value, percent, points, seeds
+from llm_jepa.experiments.measures import counted, p_value, percent, points
 from llm_jepa.experiments.results import JEPA, PLAIN, SHUFFLED, RunSummary, of_arm, read_runs
 from llm_jepa.experiments.statistics import POWER, Comparison, describe
 
@@ -86,7 +86,7 @@ def _gain(evidence: _Evidence) -> str:
     """The first sentence."""
     item = evidence.over_plain
     ours, plain = evidence.accuracy(item.treatment, item), evidence.accuracy(PLAIN, item)
-    test = seeds(item.n) if item.p_t_holm is None else f"{seeds(item.n)}, {_p(item)}"
+    test = counted(item.n, "seed") if item.p_t_holm is None else f"{counted(item.n, 'seed')}, {_p(item)}"
     return f"{evidence.name} scored {ours} against {plain} for plain training ({test}): {_gain_clause(item)}."
 
 
@@ -103,7 +103,7 @@ def _gain_clause(item: Comparison) -> str:
         seen = f"no gain was shown, as {points(item.gain)} points are within the spread over seeds"
     else:
         lower = sum(difference < 0 for difference in item.differences)
-        seen = f"no gain was seen, and plain training scored higher for {lower} of {seeds(item.n)}"
+        seen = f"no gain was seen, and plain training scored higher for {lower} of {counted(item.n, 'seed')}"
     if item.detectable is None:
         return seen
     likely = f"with a probability of {POWER:.0%}".replace("%", " %")
@@ -146,7 +146,7 @@ def _embeddings(evidence: _Evidence) -> str:
     numbers = f"(cosine {matched:.3f} for matched and {shuffled:.3f} for shuffled pairs{beside}{_retrieval(runs)})"
     fallen = sum(collapsed(run) is True for run in runs)
     if fallen:
-        where = "" if fallen == len(runs) else f" for {fallen} of {seeds(len(runs))}"
+        where = "" if fallen == len(runs) else f" for {fallen} of {counted(len(runs), 'seed')}"
         return f"the embeddings collapsed onto one direction{where} {numbers}"
     if matched - shuffled >= COLLAPSED_GAP:
         return f"the embeddings did not collapse {numbers}"

@@ -33,30 +33,28 @@ class Cell:
 
     Attributes:
         text: the token, with white space made visible.
+        kind: the style of what is no plain token: `SPECIAL` or `SLOT`.
         label: whether it carries next-token loss.
-        special: whether it is a special token of the tokenizer, or stands for tokens left out.
-        slot: whether it is a predictor slot.
         view: index of the view it belongs to, where that view is read in this segment.
+        begins: whether the view begins here.
         reads: what is read at it, such as "Enc(Text)".
         ends: whether it ends a line.
     """
 
     text: str
+    kind: str = ""
     label: bool = False
-    special: bool = False
-    slot: bool = False
     view: int | None = None
+    begins: bool = False
     reads: tuple[str, ...] = ()
     ends: bool = False
 
     @property
     def style(self) -> str:
         """The style in which rich prints it; a label is bold."""
-        if self.slot:
-            return SLOT
-        if self.view is not None:
+        if self.view is not None and self.kind != SLOT:
             return f"{'bold ' if self.label else ''}{view_style(self.view)}"
-        return LABEL if self.label else SPECIAL if self.special else ""
+        return LABEL if self.label else self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +85,12 @@ class Pieces:
     def __call__(self, token: int) -> Cell:
         """Return how a token looks by itself."""
         if token < 0:
-            return Cell(text=f"[PRED {slot_index(token) + 1}]", slot=True)
+            return Cell(text=f"[PRED {slot_index(token) + 1}]", kind=SLOT)
         text = self._decode([token])[len(self._start) :]
-        special = token in self._special
-        shown = "".join(map(_visible, text.strip() if special else text))
-        return Cell(text=shown or str(self._tokenizer.convert_ids_to_tokens(token)), special=special, ends="\n" in text)
+        if token in self._special:
+            return Cell(text="".join(map(_visible, text.strip())), kind=SPECIAL)
+        shown = "".join(map(_visible, text))
+        return Cell(text=shown or str(self._tokenizer.convert_ids_to_tokens(token)), ends="\n" in text)
 
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(self._anchor + ids, clean_up_tokenization_spaces=False))
@@ -129,9 +128,10 @@ def segments(sample: Sample, layout: Layout, piece: Callable[[int], Cell]) -> li
     titles = _titles(sample, len(rows))
     for (predicting, predicted), pair in zip(layout.direction.pairs(len(names)), forest.pairs, strict=True):
         source = _source(pair, forest, layout)
-        for view, place, read in ((predicted, pair.target, pair.target), (predicting, source, pair.predicted)):
-            length = _length(sample.views[view], forest.segments[place[0]], layout)
-            _mark(rows[place[0]], place[1] + 1 - length, place[1] + 1, view)
+        for view, last, read in ((predicted, pair.target, pair.target), (predicting, source, pair.predicted)):
+            start = last[1] + 1 - _length(sample.views[view], forest.segments[last[0]], layout)
+            for at in range(start, last[1] + 1):
+                rows[last[0]][at] = replace(rows[last[0]][at], view=view, begins=at == start)
             hung = forest.segments[read[0]].parent is not None
             slots = f"[PRED] {'before' if layout.prepend else 'behind'} {names[view]}"
             titles[read[0]] = titles[read[0]] or (slots if hung else f"{names[view]} alone")
@@ -139,10 +139,7 @@ def segments(sample: Sample, layout: Layout, piece: Callable[[int], Cell]) -> li
         if not (layout.prepend and layout.k):
             _read(rows, source, f"Enc({names[predicting]})")
         _read(rows, pair.predicted, f"Pred→{names[predicted]}")
-    return [
-        ShownSegment(title, _sees(segment), tuple(row))
-        for title, segment, row in zip(titles, forest.segments, rows, strict=True)
-    ]
+    return [ShownSegment(*shown) for shown in zip(titles, map(_sees, forest.segments), map(tuple, rows), strict=True)]
 
 
 def picture(sample: Sample, layout: Layout, piece: Callable[[int], Cell], *, width: int) -> Iterator[Text]:
@@ -158,17 +155,12 @@ def picture(sample: Sample, layout: Layout, piece: Callable[[int], Cell], *, wid
 
 
 def legend() -> Text:
-    """Return how to read a picture."""
+    """Return how to read a picture, in lines of at most 80 columns."""
     return Text.assemble(
-        ("How to read  ", "bold"),
-        "a gap ends a token; · space, ⏎ newline, ⇥ tab; ",
-        ("▔▔▔", LABEL),
-        " label: a token that carries loss\n",
-        " " * 13,
-        ("└Text──", VIEWS[0]),
-        " a view as it is encoded; ",
-        ("▲", READ),
-        " the state that is read: Enc, and Pred→target",
+        "A gap ends a token; · is a space, ⏎ a newline, ⇥ a tab.  ",
+        *(("▔▔▔", LABEL), " label: carries loss\n"),
+        *(("└Text───", VIEWS[0]), " a view as it is encoded;  "),
+        *(("▲", READ), " where a state is read: Enc, and Pred→target"),
     )
 
 
@@ -184,10 +176,6 @@ def _source(pair: Pair, forest: Forest, layout: Layout) -> tuple[int, int]:
 def _length(view: TokenView, segment: Segment, layout: Layout) -> int:
     alone = not segment.trained and segment.parent is None
     return len(view.framed) - view.frame if alone and layout.framed else len(view.ids)
-
-
-def _mark(row: list[Cell], start: int, end: int, view: int) -> None:
-    row[start:end] = [replace(cell, view=view) for cell in row[start:end]]
 
 
 def _read(rows: Sequence[list[Cell]], place: tuple[int, int], name: str) -> None:
@@ -217,13 +205,13 @@ def _elide(cells: Sequence[Cell]) -> list[Cell]:
     """Return the cells, those of a long segment that are far from every border replaced by their number."""
     if len(cells) <= WHOLE:
         return list(cells)
-    looks = [(cell.label, cell.view, cell.slot, cell.reads) for cell in cells]
+    looks = [(cell.label, cell.view, cell.kind == SLOT, cell.reads) for cell in cells]
     borders = [0, len(cells), *(index for index in range(1, len(cells)) if looks[index] != looks[index - 1])]
     near = {index for border in borders for index in range(border - AROUND, border + AROUND)}
     result: list[Cell] = []
     for kept, group in groupby(range(len(cells)), key=lambda index: index in near):
         part = [cells[index] for index in group]
-        gap = replace(part[0], text=f"… {len(part):,} tokens …", special=True, ends=False)
+        gap = replace(part[0], text=f"… {len(part):,} tokens …", kind=SPECIAL, ends=True)
         result.extend(part if kept else [gap])
     return result
 
@@ -280,7 +268,9 @@ def _rulers(line: Sequence[Cell], starts: Sequence[int], names: Sequence[str]) -
         run = list(group)
         if view is not None:
             length = starts[run[-1] + 1] - starts[run[0]] - 1 - bool(line[run[-1]].reads)
-            yield _Note(starts[run[0]], f"└{names[view]}".ljust(length, "─")[:length], view_style(view))
+            name = names[view] if len(names[view]) < length else ""
+            ruler = f"{'└' if line[run[0]].begins else '─'}{name}".ljust(length, "─")
+            yield _Note(starts[run[0]], ruler[:length], view_style(view))
 
 
 def _readings(line: Sequence[Cell], starts: Sequence[int], width: int) -> Iterator[_Note]:

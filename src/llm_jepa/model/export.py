@@ -47,18 +47,18 @@ def whole_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         UserError: the folder holds something, or is no folder.
     """
-    folder = folder.resolve()
+    shown, folder = folder, folder.resolve()
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"'{folder}' is a file; give a folder")
+        raise UserError(f"'{shown}' is a file; give a folder")
     if folder.exists() and any(folder.iterdir()) and not overwrite:
-        raise UserError(f"'{folder}' is not empty; give another folder or `--overwrite`")
+        raise UserError(f"'{shown}' is not empty; give another folder or `--overwrite`")
     part, old = (folder.with_name(folder.name + ending) for ending in (".partial", ".replaced"))
     for left in (part, old):
         shutil.rmtree(left, ignore_errors=True)
     try:
         part.mkdir(parents=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"cannot write to '{folder}': {error.strerror}; give another folder") from error
+        raise UserError(f"cannot write to '{shown}': {error.strerror}; give another folder") from error
     try:
         yield part
         if folder.exists():
