@@ -44,7 +44,7 @@ def _plain(workload: Workload, folder: Path) -> TrainerStep:
     return plain(model=workload.model(), workload=workload, folder=folder, samples=samples)
 
 
-def _ours(workload: Workload, folder: Path, weight: float) -> TrainerStep:
+def _ours(workload: Workload, folder: Path, *, weight: float, per_row: int = 1) -> TrainerStep:
     return ours(
         model=workload.packed_model(),
         workload=workload,
@@ -52,32 +52,44 @@ def _ours(workload: Workload, folder: Path, weight: float) -> TrainerStep:
         samples=workload.batch(workload.size.memory_batch),
         objective=JEPA(weight=weight),
         layout=Layout(k=1),
+        per_row=per_row,
     )
 
 
 def _next_token(workload: Workload, folder: Path) -> TrainerStep:
-    return _ours(workload, folder, 0.0)
+    return _ours(workload, folder, weight=0.0)
 
 
 def _shared(workload: Workload, folder: Path) -> TrainerStep:
-    return _ours(workload, folder, 1.0)
+    return _ours(workload, folder, weight=1.0)
 
 
-def memory(workload: Workload, *, progress: Callable[[str], None]) -> tuple[Memory, Memory, Memory]:
-    """Return the peak memory of the plain Trainer, of our next-token step and of LLM-JEPA, in this order.
+def _two_a_row(workload: Workload, folder: Path) -> TrainerStep:
+    return _ours(workload, folder, weight=1.0, per_row=2)
+
+
+BUILDS: dict[str, Build] = {
+    "plain Trainer": _plain,
+    "our NTP": _next_token,
+    "LLM-JEPA shared, k = 1": _shared,
+    "LLM-JEPA shared, 2 a row": _two_a_row,
+}
+
+
+def memory(workload: Workload, *, progress: Callable[[str], None]) -> tuple[Memory, ...]:
+    """Return the peak memory of the plain Trainer, then of our next-token step and of LLM-JEPA with 1 and 2 samples a row.
 
     The processes come from a fork server, not from this process: a child of a large process begins with its parent's peak.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     found: list[Memory] = []
-    names = {"plain Trainer": _plain, "our NTP": _next_token, "LLM-JEPA shared, k = 1": _shared}
-    for name, build in names.items():
+    for name, build in BUILDS.items():
         progress(f"memory: {name}")
         with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
             before, after = pool.submit(_peaks, build, workload).result()
         found.append(Memory(name=name, before=before, added=after - before))
-    return found[0], found[1], found[2]
+    return tuple(found)
 
 
 def _peaks(build: Build, workload: Workload) -> tuple[float, float]:

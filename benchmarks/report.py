@@ -35,7 +35,7 @@ class Report:
         setting: what was run: size, rounds, vocabulary, tokenizer, batch.
         results: the timed variants, loss dropout among them.
         optimizer: AdamW's step, seconds a batch; the same for every variant and in none of them.
-        memory: plain Trainer, our NTP, LLM-JEPA.
+        memory: of the plain Trainer first, then of ours.
         throughput: of tokenising and packing.
         token_ratio: shared tokens over next-token tokens on all examples read, not the batch alone.
     """
@@ -43,7 +43,7 @@ class Report:
     setting: dict[str, Any]
     results: tuple[Result, ...]
     optimizer: float
-    memory: tuple[Memory, Memory, Memory]
+    memory: tuple[Memory, ...]
     throughput: Throughput
     token_ratio: float
 
@@ -62,12 +62,15 @@ class Report:
         shared, ntp = self.result(variants.SHARED), self.result(variants.NTP)
         tokens = shared.cost.tokens / ntp.cost.tokens if shared and ntp else float("nan")
         over_ntp = self.ratio(variants.SHARED, variants.NTP)
+        trainer = targets.over_trainer(vocabulary)
         found = {
             variants.SHARED: [
                 targets.SHARED_OVER_NTP.check(over_ntp),
                 targets.SHARED_OVER_TOKENS.check(over_ntp / tokens),
-                targets.over_trainer(vocabulary).check(self.ratio(variants.SHARED, variants.TRAINER)),
+                trainer.check(self.ratio(variants.SHARED, variants.TRAINER)),
             ],
+            variants.SHARED_TWO: [trainer.check(self.ratio(variants.SHARED_TWO, variants.TRAINER))],
+            variants.SHARED_ROWS: [trainer.check(self.ratio(variants.SHARED_ROWS, variants.TRAINER))],
             variants.DROPOUT_75: [targets.DROPOUT_OVER_NTP.check(self.ratio(variants.DROPOUT_75, variants.NTP))],
             variants.THREE: [targets.OFFICIAL_OVER_SHARED.check(self.ratio(variants.THREE, variants.SHARED))],
         }
@@ -79,10 +82,11 @@ class Report:
 
     def other_verdicts(self) -> dict[str, Verdict]:
         """Return the verdicts on what is no step."""
-        trainer, _, shared = self.memory
-        memory = shared.added / trainer.added if trainer.added > 0 else float("nan")
-        return {
-            "peak memory, LLM-JEPA shared": targets.MEMORY_OVER_TRAINER.check(memory),
+        trainer, *rest = self.memory
+        found = {
+            f"memory, {item.name}": targets.MEMORY_OVER_TRAINER.check(item.added / max(trainer.added, 1e-9)) for item in rest
+        }
+        return found | {
             "tokenise": targets.THROUGHPUT.check(self.throughput.tokenise),
             "pack (full and plain)": targets.THROUGHPUT.check(self.throughput.pack_both),
         }

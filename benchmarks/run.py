@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--size", choices=sorted(SIZES), default="135m", help="shape of the model (default: 135m)")
-    parser.add_argument("--rounds", type=_positive, help="rounds on the clock (default: 15 for 4m, 3 for 135m)")
+    parser.add_argument("--rounds", type=_positive, help="rounds on the clock (default: 15 for 4m, 4 for 135m)")
     parser.add_argument("--quick", action="store_true", help="a tiny model and one round: does it run?")
     parser.add_argument("--data", type=Path, help="a data file (default: NL-RX-SYNTH, or generated sentences)")
     parser.add_argument("--tokenizer", type=Path, help="a tokenizer's folder (default: SmolLM2's, or one trained here)")

@@ -85,7 +85,7 @@ SIZES = {
         intermediate=1536,
         vocabulary=49152,
         batch=4,
-        rounds=3,
+        rounds=4,
         memory_batch=12,
         pretrained=True,
     ),

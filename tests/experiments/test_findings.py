@@ -65,10 +65,11 @@ def test_a_sample_without_labels_is_an_error() -> None:
     assert findings.no_labels([TEXT_CODE, GROUP]) is None
 
 
-def test_official_labels_do_not_train_a_stop_token_that_is_the_pad_token() -> None:
+@pytest.mark.parametrize("stop", [END, None], ids=["same", "no pad token"])
+def test_official_labels_do_not_train_a_stop_token_that_is_the_pad_token(stop: str | None) -> None:
     made = tokenizer(labels=Labels.official)
     assert findings.untrained_stop(samples(made), made.tokenizer) is None
-    made.tokenizer.pad_token = END
+    made.tokenizer.pad_token = stop
     found = text_of(findings.untrained_stop(samples(made), made.tokenizer), Severity.error)
     assert found.startswith("Stop token not trained: 2 of 2 training samples, such as a:1. `labels: official`")
     assert END in found
@@ -186,7 +187,7 @@ def test_an_instruction_of_another_kind_makes_another_prompt() -> None:
 
 @pytest.mark.parametrize(
     ("template", "said"),
-    [(THINKS_WHEN_ASKED, "It has 'think' where training has"), (THINKS_IN_TRAINING, "It ends where training has 'think ")],
+    [(THINKS_WHEN_ASKED, "It has 'think' where training has"), (THINKS_IN_TRAINING, "It ends where training has 'think")],
 )
 def test_a_prompt_that_does_not_lead_up_to_the_answer_is_an_error(template: str, said: str) -> None:
     made = tokenizer(template)

@@ -133,7 +133,8 @@ def test_the_prompt_is_a_prefix_of_the_training_tokens(real_tokenizer, real_rows
         prompt, (sequence,) = made.prompt_ids(example), sample.sequences
         assert list(sequence.ids[: len(prompt)]) == prompt
         assert sequence.trained == (False,) * len(prompt) + (True,) * (len(sequence.ids) - len(prompt))
-        assert tokenizer.decode(sequence.ids[len(prompt) : -1]).strip() == example.answer.strip()
+        answer = tokenizer.decode(sequence.ids[len(prompt) : -1], clean_up_tokenization_spaces=False)
+        assert answer.strip() == example.answer.strip()
 
 
 def test_views_that_are_no_messages_stand_alone(real_tokenizer, real_rows):

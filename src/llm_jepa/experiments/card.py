@@ -9,6 +9,7 @@ from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.views.chat import PINNED_ARGUMENTS
 
+
 def model_card(experiment: Experiment, results: Mapping[str, Any], *, step: int | None = None) -> str:
     """Return README.md for the exported folder: origin, JEPA settings, results, how to use it.
 

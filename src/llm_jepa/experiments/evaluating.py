@@ -201,8 +201,6 @@ def _examples(data: Data, options: Namespace) -> tuple[Example, ...]:
     for example in examples:
         if not example.messages:
             raise UserError(f"{example.name}: a list of views has no prompt and no answer; give data with both")
-        if not example.answer.strip():
-            raise UserError(f"{example.name}: the answer is blank, so nothing could be scored; remove the row or fill it")
     if len({example.name for example in examples}) < len(examples):
         raise UserError(f"{source}: two files in its folders have one name, so their rows cannot be told apart; rename one")
     return examples
@@ -266,7 +264,7 @@ def _predict(
         return predict(
             model,
             asked,
-            decode=lambda ids: str(hub.decode(list(ids), skip_special_tokens=True)),
+            decode=lambda ids: str(hub.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)),
             stop_ids=settings["stop_ids"],
             pad_id=pad_id(hub) if pad_id(hub) < known else eos_id(hub),
             max_new_tokens=settings["max_new_tokens"],

@@ -81,16 +81,16 @@ class Packing:
     """How samples become rows.
 
     Attributes:
-        samples_per_row: how many samples share a row; 1 is best on CPU, where attention grows with the row.
+        samples_per_row: how many samples share a row; None: as many as pay off, by their lengths and the model's width.
         one_forward: pack all views into the one forward; false gives every segment a row of its own.
     """
 
-    samples_per_row: int = 1
+    samples_per_row: int | None = None
     one_forward: bool = True
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.samples_per_row < 1:
+        if self.samples_per_row is not None and self.samples_per_row < 1:
             raise ValueError(f"packing.samples_per_row is {self.samples_per_row}, but it is at least 1")
 
 

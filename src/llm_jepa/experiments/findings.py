@@ -3,9 +3,8 @@
 Every check returns one `Finding`, or None where all is well. It looks at all it is given, `unlike_prompts` at 200 examples.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum
 from itertools import pairwise, zip_longest
 from typing import Any
@@ -17,7 +16,7 @@ from llm_jepa.packing.collate import OverLength
 from llm_jepa.packing.layout import Layout
 from llm_jepa.records import Example
 from llm_jepa.views.chat import PINNED_ARGUMENTS
-from llm_jepa.views.tokenize import Sample, Tokenizer, TokenView
+from llm_jepa.views.tokenize import Sample, Tokenizer, TokenView, pad_id
 
 CHECKED_PROMPTS = 200
 _MANY = 0.1
@@ -57,8 +56,9 @@ def untrained_stop(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase
     """Find samples whose last token, which ends the answer, carries no loss."""
     bare = [sample for sample in samples if any(not item.trained[-1] for item in sample.sequences)]
     remedy = "The model does not learn to end an answer; set `labels: answer`"
-    if bare and all(item.ids[-1] == tokenizer.pad_token_id for item in bare[0].sequences):
-        remedy = f"`labels: official` leaves out the pad token, and {tokenizer.pad_token} is the stop token too. {remedy}"
+    if bare and all(item.ids[-1] == pad_id(tokenizer) for item in bare[0].sequences):
+        stop = tokenizer.convert_ids_to_tokens(pad_id(tokenizer))
+        remedy = f"`labels: official` leaves out the pad token, which {stop}, the stop token, is too. {remedy}"
     names = [sample.name for sample in bare]
     return _found(Severity.error, "Stop token not trained", names, len(samples), "training samples", remedy)
 
@@ -172,9 +172,9 @@ def duplicates(train: Sequence[Example]) -> Finding | None:
     names: list[str] = []
     for item in train:
         key = (_asked(item), item.answer, tuple(view.content for view in item.views))
-        earlier = first.setdefault(key, item.name)
-        if earlier is not item.name:
-            names.append(f"{item.name} = {earlier}")
+        if key in first:
+            names.append(f"{item.name} = {first[key]}")
+        first.setdefault(key, item.name)
     remedy = "They weigh double, and as two rows of one batch are false negatives; remove them if that is not meant"
     return _found(Severity.note, "Whole duplicates", names, len(train), "training examples", remedy)
 
@@ -266,12 +266,13 @@ def _found(severity: Severity, what: str, names: Sequence[str], total: int, unit
 
 
 def _changes_daily(tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], arguments: Mapping[str, Any]) -> bool:
-    def on(day: datetime) -> str:
-        clock: Callable[[str], str] = day.strftime
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, **{**arguments, "strftime_now": clock}))
+    def on(day: str) -> str:
+        clock = f"{{%- macro strftime_now(format) -%}}{day}{{%- endmacro -%}}"  # hides transformers' clock
+        template = clock + str(tokenizer.get_chat_template())
+        return str(tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False, **arguments))
 
     try:
-        return on(datetime(2001, 2, 3)) != on(datetime(2019, 11, 28))
+        return on("2001") != on("2019")
     except TemplateError:  # roles that only a merged conversation has; such a template is checked without the system message
         return len(turns) > 1 and _changes_daily(tokenizer, turns[1:], arguments)
 

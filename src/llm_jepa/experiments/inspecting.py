@@ -244,7 +244,7 @@ def _targets(experiment: Experiment, material: Material) -> Text:
     text = f"{distinct:,} of {len(targets):,} predicted views are distinct"
     if distinct < len(targets):
         text += "; retrieval cannot tell equal ones apart, and InfoNCE takes them for negatives"
-    return Text(text)
+    return Text(text, "yellow" if 2 * distinct < len(targets) else "")
 
 
 def _listed(found: Sequence[Finding]) -> Table:

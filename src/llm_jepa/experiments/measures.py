@@ -221,7 +221,7 @@ TEST_READINGS = (
     (
         "Detectable",
         "Smallest true gain that this number of seeds with this spread would have shown with a probability of "
-        f"{100 * POWER:.0f} %. No gain shown means none as large as this, not none at all.",
+        f"{100 * POWER:.0f} %. A smaller gain would often go unseen.",
     ),
 )
 """How to read the columns of the table of tests."""

@@ -191,7 +191,7 @@ def score(
     predictions = evaluate(
         inner,
         items(tokenizer, examples),
-        decode=lambda ids: str(hub.decode(list(ids), skip_special_tokens=True)),
+        decode=lambda ids: str(hub.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)),
         stop_ids=stop_ids(hub, inner, {sample.sequences[-1].ids[-1] for sample in samples}),
         pad_id=pad_id(hub),
         max_new_tokens=experiment.evaluation.max_new_tokens,

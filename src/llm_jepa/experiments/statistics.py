@@ -3,6 +3,8 @@
 Accuracies and gains are fractions in 0..1. Tests over seeds ask in one direction, as the paper does: is the treatment
 *better* than the control? What is undefined (one seed, no spread) is None, never a number that looks like a result;
 `Comparison.reason` then says why. A p-value travels in a `Comparison`, beside its number of seeds and of comparisons.
+
+statsmodels, of the extra "plots", is imported where it is used: intervals over examples belong to every evaluation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 
 from llm_jepa.errors import UserError, nearest
 
@@ -21,9 +21,7 @@ ALPHA = 0.05
 POWER = 0.8
 """Probability with which a true gain should be seen (Cohen's convention)."""
 
-_RESAMPLES = 10_000
-_MOST_SEEDS = 20
-_ROUNDING = 1e-12
+_RESAMPLES, _MOST_SEEDS, _ROUNDING = 10_000, 20, 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +142,8 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """
     if not p_values:
         return ()
+    from statsmodels.stats.multitest import multipletests
+
     _, adjusted, *_ = multipletests(p_values, method="holm")
     return tuple(np.asarray(adjusted).tolist())
 
@@ -162,6 +162,8 @@ def detectable_gain(differences: Sequence[float], *, power: float = POWER, alpha
     checked = _at_least_two(np.asarray(differences, dtype=float), "differences")
     if _constant(checked):
         return None
+    from statsmodels.stats.power import TTestPower
+
     effect = TTestPower().solve_power(nobs=len(checked), alpha=alpha, power=power, alternative="larger")
     return float(effect) * float(np.std(checked, ddof=1))
 

@@ -181,4 +181,4 @@ def _points(size: float) -> str:
 def _p(item: Comparison) -> str:
     if item.p_t_holm is None:
         return item.reason
-    return f"{p_value(item.p_t_holm)} after Holm over {item.tests}" if item.tests > 1 else p_value(item.p_t_holm)
+    return f"{p_value(item.p_t_holm)} after Holm over {item.tests} comparisons" if item.tests > 1 else p_value(item.p_t_holm)

@@ -58,7 +58,7 @@ class JEPATrainer(Trainer):
         layout: how samples become segments; its k must be the model's.
         samples: the tokenised training set.
         eval_samples: a held-out set for `evaluate`.
-        samples_per_row: how many samples share a row.
+        samples_per_row: how many samples share a row; None: as many as pay off.
         one_forward: pack; else every segment gets a row of its own.
         options: more arguments of `Trainer`, such as `processing_class` or `callbacks`.
 
@@ -75,7 +75,7 @@ class JEPATrainer(Trainer):
         layout: Layout,
         samples: Sequence[Sample],
         eval_samples: Sequence[Sample] | None = None,
-        samples_per_row: int = 1,
+        samples_per_row: int | None = None,
         one_forward: bool = True,
         **options: Any,
     ) -> None:
@@ -92,7 +92,13 @@ class JEPATrainer(Trainer):
             train_dataset=Samples(samples),
             eval_dataset=None if eval_samples is None else Samples(eval_samples),
             data_collator=Collator(
-                layout=layout, pad=0, samples_per_row=samples_per_row, one_forward=one_forward, full=True, plain=True
+                layout=layout,
+                pad=0,
+                samples_per_row=samples_per_row,
+                width=core(model).config.get_text_config().hidden_size,
+                one_forward=one_forward,
+                full=True,
+                plain=True,
             ),
             **options,
         )

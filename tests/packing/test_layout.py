@@ -1,0 +1,168 @@
+"""Which segments a sample becomes, written out for every layout."""
+
+from dataclasses import replace
+
+import pytest
+from tests.helpers import GROUP, TEXT_CODE
+
+from llm_jepa.packing.layout import Forest, Layout, Pair, Segment, plain_forest
+from llm_jepa.views.pairs import Direction, shuffle_pairs
+
+# [1 | text 10 11 12 | 2 | code 20 21 | stop 3]
+SEQUENCE = Segment((1, 10, 11, 12, 2, 20, 21, 3), (False,) * 5 + (True,) * 3)
+BACK = Direction.code_to_text
+
+
+def hung(ids, visible, parent=0):
+    return Segment(ids, parent=parent, visible=visible)
+
+
+CASES = {
+    # Text is read from the sequence at its token 3, its last; the slots see the four tokens up to there.
+    "shared, k 0": (Layout(k=0), [Segment((20, 21))], Pair((0, 3), (1, 1))),
+    "shared, k 1": (Layout(k=1), [hung((-1,), 4), Segment((20, 21))], Pair((1, 0), (2, 1))),
+    "shared, k 2": (Layout(k=2), [hung((-1, -2), 4), Segment((20, 21))], Pair((1, 1), (2, 1))),
+    "shared, k 3": (Layout(k=3), [hung((-1, -2, -3), 4), Segment((20, 21))], Pair((1, 2), (2, 1))),
+    # Text alone; slots after it cannot change its tokens.
+    "separate, k 0": (Layout(k=0, shared=False), [Segment((10, 11, 12)), Segment((20, 21))], Pair((1, 2), (2, 1))),
+    "separate, k 1": (Layout(k=1, shared=False), [Segment((10, 11, 12, -1)), Segment((20, 21))], Pair((1, 3), (2, 1))),
+    "separate, k 3": (
+        Layout(k=3, shared=False),
+        [Segment((10, 11, 12, -1, -2, -3)), Segment((20, 21))],
+        Pair((1, 5), (2, 1)),
+    ),
+    # The official views: frames 7 and 8 9 before the contents.
+    "framed, k 0": (
+        Layout(k=0, shared=False, framed=True),
+        [Segment((7, 10, 11, 12)), Segment((8, 9, 20, 21))],
+        Pair((1, 3), (2, 3)),
+    ),
+    "framed, k 2": (
+        Layout(k=2, shared=False, framed=True),
+        [Segment((7, 10, 11, 12, -1, -2)), Segment((8, 9, 20, 21))],
+        Pair((1, 5), (2, 3)),
+    ),
+    "shared and framed": (Layout(k=1, framed=True), [hung((-1,), 4), Segment((8, 9, 20, 21))], Pair((1, 0), (2, 3))),
+    # Slots before Text: behind the token 1 that precedes it, and Text anew behind the slots.
+    "prepended, k 0": (Layout(k=0, prepend=True), [Segment((20, 21))], Pair((0, 3), (1, 1))),
+    "prepended, k 1": (
+        Layout(k=1, prepend=True),
+        [hung((-1, 10, 11, 12), 1), Segment((20, 21))],
+        Pair((1, 3), (2, 1)),
+    ),
+    "prepended, k 3": (
+        Layout(k=3, prepend=True),
+        [hung((-1, -2, -3, 10, 11, 12), 1), Segment((20, 21))],
+        Pair((1, 5), (2, 1)),
+    ),
+    "prepended, separate": (
+        Layout(k=2, prepend=True, shared=False),
+        [Segment((-1, -2, 10, 11, 12)), Segment((20, 21))],
+        Pair((1, 4), (2, 1)),
+    ),
+    "prepended, framed": (
+        Layout(k=2, prepend=True, shared=False, framed=True),
+        [Segment((7, -1, -2, 10, 11, 12)), Segment((8, 9, 20, 21))],
+        Pair((1, 5), (2, 3)),
+    ),
+    # Code predicts Text: Code alone carries the slots, Text is read from the sequence.
+    "code to text, k 0": (Layout(k=0, direction=BACK), [Segment((20, 21))], Pair((1, 1), (0, 3))),
+    "code to text, k 2": (Layout(k=2, direction=BACK), [Segment((20, 21, -1, -2))], Pair((1, 3), (0, 3))),
+    "code to text, prepended": (
+        Layout(k=2, prepend=True, direction=BACK),
+        [Segment((-1, -2, 20, 21))],
+        Pair((1, 3), (0, 3)),
+    ),
+    "code to text, separate": (
+        Layout(k=1, shared=False, direction=BACK),
+        [Segment((20, 21, -1)), Segment((10, 11, 12))],
+        Pair((1, 2), (2, 2)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_segments_of_a_text_and_a_code(case):
+    layout, segments, pair = CASES[case]
+    assert layout.forest(TEXT_CODE) == Forest("a:1", (SEQUENCE, *segments), (pair,))
+
+
+# [1 | 30 31 | 3]  [1 | 40 | 3]  [1 | 50 51 52 | 3]
+SEQUENCES = [
+    Segment((1, 30, 31, 3), (False, True, True, True)),
+    Segment((1, 40, 3), (False, True, True)),
+    Segment((1, 50, 51, 52, 3), (False, True, True, True, True)),
+]
+
+GROUPS = {
+    "shared, k 0": (Layout(k=0), [], [Pair((0, 2), (1, 1)), Pair((1, 1), (2, 3))]),
+    "shared, k 2": (
+        Layout(k=2),
+        [hung((-1, -2), 3, parent=0), hung((-1, -2), 2, parent=1)],
+        [Pair((3, 1), (1, 1)), Pair((4, 1), (2, 3))],
+    ),
+    "backwards, k 1": (
+        Layout(k=1, direction=BACK),
+        [hung((-1,), 4, parent=2), hung((-1,), 2, parent=1)],
+        [Pair((3, 0), (1, 1)), Pair((4, 0), (0, 2))],
+    ),
+    # The middle view is predicted and predicts: one segment serves both, read before and at the end of the slots.
+    "separate, k 2": (
+        Layout(k=2, shared=False),
+        [Segment((30, 31, -1, -2)), Segment((40, -1, -2)), Segment((50, 51, 52))],
+        [Pair((3, 3), (4, 0)), Pair((4, 2), (5, 2))],
+    ),
+    # Slots before it would change it, so it is encoded with and without them.
+    "separate, prepended, k 1": (
+        Layout(k=1, shared=False, prepend=True),
+        [Segment((-1, 30, 31)), Segment((40,)), Segment((-1, 40)), Segment((50, 51, 52))],
+        [Pair((3, 2), (4, 0)), Pair((5, 1), (6, 2))],
+    ),
+    "prepended, k 1": (
+        Layout(k=1, prepend=True),
+        [hung((-1, 30, 31), 1, parent=0), hung((-1, 40), 1, parent=1)],
+        [Pair((3, 2), (1, 1)), Pair((4, 1), (2, 3))],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_the_segments_of_three_paraphrases(case):
+    layout, segments, pairs = GROUPS[case]
+    assert layout.forest(GROUP) == Forest("g:1", (*SEQUENCES, *segments), tuple(pairs))
+
+
+def test_views_that_are_no_part_of_the_sequence_are_encoded_alone_in_every_layout():
+    views = (replace(TEXT_CODE.views[0], sequence=None), TEXT_CODE.views[1])
+    forest = Layout(k=1).forest(replace(TEXT_CODE, views=views))
+    assert forest.segments == (SEQUENCE, Segment((10, 11, 12, -1)), Segment((20, 21)))
+    assert forest.pairs == (Pair((1, 3), (2, 1)),)
+
+
+def test_a_shuffled_pair_costs_what_the_donors_code_costs():
+    other = replace(TEXT_CODE, name="a:2", views=(TEXT_CODE.views[0], replace(TEXT_CODE.views[1], ids=(60, 61, 62))))
+    shuffled = shuffle_pairs([TEXT_CODE, other], seed=0)[0]
+    assert Layout(k=1).forest(shuffled).segments == (SEQUENCE, hung((-1,), 4), Segment((60, 61, 62)))
+
+
+@pytest.mark.parametrize("views", [(), TEXT_CODE.views[:1]])
+def test_fewer_than_two_views_make_no_pair_and_cost_nothing(views):
+    assert Layout(k=2).forest(replace(TEXT_CODE, views=views)) == Forest("a:1", (SEQUENCE,), ())
+
+
+def test_the_plain_forest_holds_the_trained_sequences_alone():
+    assert plain_forest(TEXT_CODE) == Forest("a:1", (SEQUENCE,), ())
+    assert plain_forest(GROUP) == Forest("g:1", tuple(SEQUENCES), ())
+
+
+@pytest.mark.parametrize(
+    ("layout", "extra"),
+    [(Layout(k=0), 2), (Layout(k=4), 6), (Layout(k=2, shared=False), 7), (Layout(k=2, prepend=True), 7)],
+)
+def test_the_extra_cost_in_tokens(layout, extra):
+    assert layout.forest(TEXT_CODE).tokens == plain_forest(TEXT_CODE).tokens + extra
+
+
+def test_a_negative_number_of_slots_is_refused():
+    with pytest.raises(ValueError, match=r"^k is -1, but a number of \[PRED\] tokens is 0 or more$"):
+        Layout(k=-1)
