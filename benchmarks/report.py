@@ -154,9 +154,12 @@ def _detail_rows(report: Report) -> list[tuple[str, ...]]:
 
 def show(report: Report, console: Console) -> None:
     """Print all tables; the compact one comes last."""
-    setting = ", ".join(f"{name} {value}" for name, value in report.setting.items())
-    console.print(f"\n{setting}; {_machine()['cpu']}, one thread")
+    setting = report.setting
+    words = ", ".join(f"{name} {value}" for name, value in setting.items())
+    console.print(f"\n{words}; {_machine()['cpu']}, one thread")
     columns = ("variant", "rounds", "CPU s (min)", "(median)", "x NTP min / median", "logits", "GFLOP", "(torch)")
+    if setting["size"] == "quick":
+        console.print("A quick run only shows that it runs: at this size no figure and no verdict means anything.")
     console.print(_table("Times and operations a sample", columns, _detail_rows(report), left=("variant",)))
     console.print(
         "GFLOP: a sample, by the project's CostModel, with attention. (torch): torch.utils.flop_counter, which sees neither "

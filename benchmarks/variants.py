@@ -133,9 +133,8 @@ def _ours(workload: Workload, model: PreTrainedModel, folder: Path) -> list[Vari
         cost = packed_cost(costs, packed_tensors(step), len(samples))
         return Variant(name=name, run=run, cost=cost, prepare=step.prepare, rare=rare)
 
-    trained, dropout = JEPA(weight=1.0), JEPA(weight=1.0, dropout=0.75)
-    ntp, shared = make(JEPA(weight=0.0), Layout(k=1)), make(trained, Layout(k=1))
-    logged = make(JEPA(weight=0.0), Layout(k=1))
+    none, trained, dropout = JEPA(weight=0.0), JEPA(weight=1.0), JEPA(weight=1.0, dropout=0.75)
+    ntp, logged, shared = (make(objective, Layout(k=1)) for objective in (none, none, trained))
     logged.trainer.state.logging_steps = 1
     dropped = dropped_only(make(dropout, Layout(k=1)), dropout)
     two, rows = (make(trained, Layout(k=1), per_row=count) for count in (2, 4))

@@ -147,6 +147,8 @@ def load(*, size: Size, data: Path | None, tokenizer: Path | None) -> Workload:
     Raises:
         UserError: a path does not exist, or the data cannot be read.
     """
+    if tokenizer is not None and not tokenizer.is_dir():
+        raise UserError(f"{tokenizer}: no such folder; give one with a tokenizer.json")
     examples = _examples(data)[: size.examples]
     chosen = _tokenizer(size, tokenizer, examples)
     samples = tuple(Tokenizer(chosen, framed=True).samples(examples))
@@ -160,8 +162,6 @@ def _examples(data: Path | None) -> list[Example]:
 
 
 def _tokenizer(size: Size, folder: Path | None, examples: Sequence[Example]) -> PreTrainedTokenizerBase:
-    if folder is not None and not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give one with a tokenizer.json")
     source = folder or (_pretrained() if size.pretrained else None)
     config = ModelConfig(name=str(source)) if source else ModelConfig(config=size.config, vocabulary=VOCABULARY)
     texts = (message.content for example in examples for message in example.messages)

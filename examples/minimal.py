@@ -2,9 +2,9 @@
 
     L = mean XEnt(next token) + weight * mean (1 - cos(Pred(Enc(Text)), Enc(Code)))
 
-A row holds three segments: the conversation [Text | Code], k learned [PRED] vectors that see Text alone, and Code alone. One mask
-keeps them apart, positions count along what a token sees, and so one forward gives the next-token loss and both embeddings,
-exactly as separate forwards would. Run it: `python examples/minimal.py`.
+A row holds three segments: the conversation [Text | Code], k learned [PRED] vectors that see Text alone, and Code alone. One
+mask keeps them apart, positions count along what a token sees, and so one forward gives the next-token loss and both
+embeddings, exactly as separate forwards would. Run it: `python examples/minimal.py`.
 """
 
 import random
@@ -19,7 +19,7 @@ STOP, PAD, SEPARATOR = 0, 1, 2
 
 def pairs(count: int, seed: int) -> list[tuple[str, str]]:
     """Return (Text, Code): words, and the same said with digits."""
-    words = "zero one two three four five six seven eight nine".split()
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     draw = random.Random(seed)
     digits = [[draw.randrange(10) for _ in range(draw.randint(2, 5))] for _ in range(count)]
     return [(" ".join(words[digit] for digit in row), "".join(map(str, row))) for row in digits]
@@ -100,7 +100,7 @@ def main(steps: int = STEPS) -> float:
         (terms["next_token"] + WEIGHT * terms["jepa"]).backward()
         optimizer.step()
         if step % 50 == 0 or step == steps - 1:
-            print(f"step {step:3}  " + "  ".join(f"{name} {float(value):.3f}" for name, value in terms.items()))
+            print(f"step {step:3}  " + "  ".join(f"{name} {float(value.detach()):.3f}" for name, value in terms.items()))
     accuracy = sum(answer(model, text) == code for text, code in held_out) / len(held_out)
     print(f"accuracy on {len(held_out)} held-out pairs: {accuracy:.0%}")
     return accuracy

@@ -2,14 +2,15 @@
 
 import copy
 import random
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer as RawTokenizer
 from tokenizers import models, pre_tokenizers, trainers
 from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -175,6 +176,15 @@ def packed_model(
     return model
 
 
+class InOrder(JEPATrainer):
+    """Takes the samples as they come; Trainer's option for it came after transformers 5.0."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        del train_dataset
+        assert self.train_dataset is not None
+        return SequentialSampler(cast(Sized, self.train_dataset))
+
+
 def train(
     model: nn.Module,
     samples: Sequence[Sample],
@@ -185,6 +195,7 @@ def train(
     batch: int = 4,
     accumulation: int = 1,
     steps: int = 4,
+    in_order: bool = False,
     resume: Path | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     **options: Any,
@@ -207,7 +218,7 @@ def train(
         max_steps=steps,
         **(settings | options),
     )
-    trainer = JEPATrainer(
+    trainer = (InOrder if in_order else JEPATrainer)(
         model=model,
         args=arguments,
         objective=objective,

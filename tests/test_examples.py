@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def test_the_example_trains_and_prints_both_terms(minimal: ModuleType, capsys: p
 
 def small_model() -> LlamaForCausalLM:
     torch.manual_seed(1)
-    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    shape: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = LlamaConfig(vocab_size=128, max_position_embeddings=128, initializer_range=0.3, **shape)
     return LlamaForCausalLM(config).double()
 

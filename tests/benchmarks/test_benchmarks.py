@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.workload import QUICK, load
+
+from llm_jepa.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("bench") / "results.md"
     file.write_text("before\n", encoding="utf-8")
-    done = run("--quick", "--out", str(file))
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(file)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "MISSED" in done.stdout or "met" in done.stdout
     return file.read_text(encoding="utf-8")
@@ -64,7 +63,7 @@ def test_every_target_has_a_verdict(record: dict[str, Any]) -> None:
     assert all(isinstance(verdict["met"], bool) for verdict in record["verdicts"])
 
 
-def test_a_missing_tokenizer_ends_with_one_sentence() -> None:
-    done = run("--quick", "--tokenizer", "no/such/folder")
-    assert done.returncode == 2
-    assert done.stderr.strip() == "no/such/folder: no such folder; give one with a tokenizer.json"
+def test_a_missing_tokenizer_is_told_in_one_sentence() -> None:
+    with pytest.raises(UserError) as caught:
+        load(size=QUICK, data=None, tokenizer=Path("no/such/folder"))
+    assert str(caught.value) == "no/such/folder: no such folder; give one with a tokenizer.json"

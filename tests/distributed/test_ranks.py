@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-
 from tests.helpers import largest_difference
 
 ROOT = Path(__file__).resolve().parents[2]

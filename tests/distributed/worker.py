@@ -13,9 +13,10 @@ torch.set_num_threads(1)
 
 def main(folder: Path, kind: str, batch: int, accumulation: int) -> None:
     """Train the tiny model and write `weights.safetensors` and `logs.json` into the folder."""
+    from tests.helpers import conversations, packed_model, train, weights
+
     from llm_jepa.objective.distances import Cosine, InfoNCE
     from llm_jepa.objective.jepa import JEPA
-    from tests.helpers import conversations, packed_model, train, weights
 
     objective = {
         "cosine": JEPA(weight=1.0, distance=Cosine()),

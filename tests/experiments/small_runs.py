@@ -17,7 +17,6 @@ from transformers import LlamaConfig, LlamaForCausalLM, TrainerCallback, Trainer
 from transformers.utils import logging as transformers_logging
 
 from llm_jepa.evaluation.generate import generate
-from llm_jepa.experiments import material
 from llm_jepa.experiments import run as running
 from llm_jepa.experiments.experiment import Data, Evaluation, Experiment
 from llm_jepa.experiments.files import RunFolder
@@ -25,7 +24,6 @@ from llm_jepa.model.load import ModelConfig
 from llm_jepa.model.parts import core
 from llm_jepa.objective.jepa import JEPA
 from llm_jepa.packing.layout import Layout
-from llm_jepa.tasks.files import read_examples
 
 ROWS = [
     {"text": "lines with a number", "code": ". * [ 0 - 9 ] . *"},
@@ -133,6 +131,4 @@ def train_watched(described: Experiment, watch: Watch) -> RunFolder:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "make_trainer", with_watch)
-        # Until material.py stops giving the default split's name to read_examples for files, which refuse one.
-        patch.setattr(material, "read_examples", lambda source, columns, **_: read_examples(source, columns=columns))
         return running.run_experiment(described)

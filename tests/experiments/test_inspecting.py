@@ -94,8 +94,8 @@ def test_help_says_what_is_shown_and_what_the_exit_code_means(
 ) -> None:
     assert main(["inspect", *arguments]) == 0
     assert capsys.readouterr().out == HELP
-    assert "Exit code: 0 whatever is found" in HELP
-    assert all(len(line) <= 125 for line in HELP.splitlines())
+    assert "The exit code is 0 whatever is found" in HELP
+    assert all(len(line) <= 80 for line in HELP.splitlines())
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ LOGGED = ("loss", "next_token", "jepa", "tokens", "grad_norm", "cosine_gap", "re
 def after(folder, family="gpt2", objective=None, **options):
     """Return the weights after 3 steps of 8 samples each, and what was logged."""
     model = packed_model(family, k=2)
-    settings = {"layout": Layout(k=2), "steps": 3, "train_sampling_strategy": "sequential"}
+    settings = {"layout": Layout(k=2), "steps": 3, "in_order": True}
     logs = train(model, SAMPLES, objective or JEPA(weight=2.0), folder=folder, **(settings | options))
     return weights(model), logs
 
@@ -38,7 +38,7 @@ def test_micro_batches_give_the_weights_and_logs_of_one_batch(family, tolerance,
 
 def test_a_last_step_of_fewer_micro_batches_is_divided_by_its_own_samples(tmp_path):
     options = {"steps": -1, "num_train_epochs": 2, "objective": JEPA(weight=2.0, dropout=0.5)}
-    settings = {"layout": Layout(k=2), "train_sampling_strategy": "sequential", "folder": tmp_path} | options
+    settings = {"layout": Layout(k=2), "in_order": True, "folder": tmp_path} | options
     results = []
     for batch, accumulation in ((8, 1), (2, 4)):
         model = packed_model("gpt2", k=2)

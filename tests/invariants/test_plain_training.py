@@ -57,7 +57,7 @@ def test_slots_stay_as_they_were_where_no_loss_reaches_them(tmp_path):
 def test_plain_training_is_a_literal_torch_loop(family, tmp_path):
     expected = plain_model(family)
     losses = train_plainly(expected, conversations(16), batch=4, steps=6, learning_rate=1e-2, clip=0.5)
-    settings = {"steps": 6, "max_grad_norm": 0.5, "train_sampling_strategy": "sequential"}
+    settings = {"steps": 6, "max_grad_norm": 0.5, "in_order": True}
     found, logs = trained(family, JEPA(weight=0.0), tmp_path, dtype=torch.float64, **settings)
     assert [entry["loss"] for entry in logs] == pytest.approx(losses, abs=1e-7)
     assert largest_difference(weights(found, slots=False), weights(expected)) < 1e-6

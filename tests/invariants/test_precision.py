@@ -44,7 +44,8 @@ def test_bfloat16_autocast_runs_and_keeps_float32_weights(one_forward, tmp_path)
     def final_loss(computed: torch.dtype) -> float:
         model = packed_model("llama", k=2, dtype=torch.float32)
         seen: set[torch.dtype] = set()
-        model.get_submodule("model.layers.0.mlp").register_forward_hook(lambda *parts: seen.add(parts[-1].dtype))
+        watch = lambda *parts: seen.add(parts[-1].dtype) if torch.is_grad_enabled() else None  # noqa: E731 - not the self-check
+        model.get_submodule("model.layers.0.mlp").register_forward_hook(watch)
         options: dict[str, Any] = {"bf16": computed is torch.bfloat16, "one_forward": one_forward, "steps": 6}
         logs = train(model, conversations(16), JEPA(), folder=tmp_path, layout=Layout(k=2), **options)
         assert {item.dtype for item in weights(model).values()} == {torch.float32}

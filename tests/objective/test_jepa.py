@@ -171,6 +171,15 @@ def test_views_are_trained_unless_no_step_has_a_jepa_term(objective, trains_view
     assert any(objective.uses_views(seed=82, step=step) for step in range(1000)) is trains_views
 
 
+@pytest.mark.parametrize(
+    ("objective", "always"),
+    [(JEPA(), True), (JEPA(weight=0.0), False), (JEPA(dropout=1.0), False), (JEPA(dropout=0.01), False)],
+)
+def test_plain_batches_are_needed_unless_every_step_has_a_jepa_term(objective, always):
+    assert objective.always_uses_views is always
+    assert all(objective.uses_views(seed=82, step=step) for step in range(1000)) is always
+
+
 @pytest.mark.parametrize(("distance", "gathers"), [(Cosine(), False), (InfoNCE(), True)])
 def test_only_contrastive_distances_gather(distance, gathers):
     assert JEPA(distance=distance).gathers is gathers

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from llm_jepa.objective.monitors import Alignment, alignment
+from llm_jepa.objective.monitors import Alignment, alignment, collapsed
 
 
 def gaussian(pairs: int, hidden: int, *, seed: int = 0) -> torch.Tensor:
@@ -42,6 +42,29 @@ def test_a_common_direction_with_structure_left_is_not_called_collapsed():
     found = alignment(torch.ones(8, 8) / 2 + structure, torch.ones(8, 8) / 2 + structure)
     assert found.retrieval_at_1 == 1.0
     assert not found.collapsed
+
+
+def test_close_embeddings_that_still_find_their_partners_are_not_called_collapsed():
+    # All cosines are above 0.99, and yet every prediction is nearest to its own target.
+    narrow = torch.ones(40, 8, dtype=torch.float64) + 0.05 * gaussian(40, 8)
+    found = alignment(narrow, narrow)
+    assert found.cosine_shuffled > 0.99
+    assert found.cosine_gap < 0.01
+    assert found.retrieval_at_1 == 1.0
+    assert not found.collapsed
+
+
+@pytest.mark.parametrize(
+    ("matched", "shuffled", "retrieval", "expected"),
+    [
+        (0.999, 0.998, 0.01, True),
+        (0.999, 0.998, 0.51, False),  # partners are found
+        (0.94, 0.93, 0.01, False),  # not all in one direction
+        (1.0, 0.94, 0.01, False),  # matched pairs are closer than shuffled ones
+    ],
+)
+def test_collapse_is_one_direction_without_any_difference_between_pairs(matched, shuffled, retrieval, expected):
+    assert collapsed(cosine_matched=matched, cosine_shuffled=shuffled, retrieval_at_1=retrieval) is expected
 
 
 def test_unrelated_embeddings_are_at_chance():

@@ -8,7 +8,7 @@ from tests.helpers import GROUP, TEXT_CODE, conversations
 
 from llm_jepa.errors import UserError
 from llm_jepa.packing.batch import PackedBatch
-from llm_jepa.packing.collate import Collator, OverLength, pack, spread, within_length
+from llm_jepa.packing.collate import Collator, OverLength, pack, samples_per_row, spread, within_length
 from llm_jepa.packing.layout import Forest, Layout, Segment, plain_forest
 from llm_jepa.views.tokenize import Sample, TokenSequence, TokenView
 
@@ -199,6 +199,21 @@ def test_a_batch_survives_being_taken_apart():
     assert all(torch.equal(again.tensors()[name], tensor) for name, tensor in batch.tensors().items())
 
 
+@pytest.mark.parametrize(
+    ("lengths", "width", "expected"),
+    [
+        ([80, 50, 60, 70], 576, 2),  # two rows of 130: 289 against 342 for rows of one and 319 for one row
+        ([80, 50, 60, 70], 64, 1),  # in a narrow model attention costs more than the 60 pads
+        ([64] * 8, 576, 1),  # equal lengths have no pads to save
+        ([100, 1, 1, 1], 576, 4),  # 103 positions instead of 400
+        ([100], 576, 1),
+        ([], 576, 1),
+    ],
+)
+def test_as_many_samples_share_a_row_as_pay_off(lengths, width, expected):
+    assert samples_per_row(lengths, width=width) == expected
+
+
 # ---- Samples that are too long.
 
 
@@ -256,3 +271,10 @@ def test_the_collator_makes_only_what_is_asked_for(full, plain):
 def test_the_collator_spreads_for_models_that_cannot_be_packed():
     batches = Collator(layout=Layout(), pad=PAD, one_forward=False)(features(TEXT_CODE))
     assert lists(batches["full"]) == lists(spread([Layout().forest(TEXT_CODE)], pad=PAD).tensors())
+
+
+def test_the_collator_decides_by_itself_how_many_samples_share_a_row():
+    decide = Collator(layout=Layout(), pad=PAD, samples_per_row=None, width=576)
+    short = [SMALL] * 3
+    assert lists(decide(features(TEXT_CODE, *short))["full"]) == packed(TEXT_CODE, *short, samples_per_row=2)
+    assert lists(decide(features(*short))["full"]) == packed(*short)

@@ -93,9 +93,13 @@ def test_only_the_view_that_comes_first_is_read_from_the_sequence(words):
     assert [(view.sequence, view.start, view.end) for view in sample.views] == [(None, 15, 21), (0, 8, 12)]
 
 
-def test_a_view_alone_is_tokenised_without_any_frame_unless_asked_for(words):
-    (sample,) = Tokenizer(words).samples([text_code()])
-    assert [(view.framed, view.frame) for view in sample.views] == [(view.ids, 0) for view in sample.views]
+def test_a_view_that_is_no_message_is_tokenised_alone_without_any_frame_unless_asked_for(words):
+    views = (View(content="lines with a dog", role="user"), View(content="dog", role="assistant"))
+    (sample,) = Tokenizer(words).samples([replace(text_code(), views=views)])
+    assert [words.convert_ids_to_tokens(view.ids) for view in sample.views] == [["lines", "with", "a", "dog"], ["dog"]]
+    assert [(view.framed, view.frame, view.sequence) for view in sample.views] == [
+        (view.ids, 0, None) for view in sample.views
+    ]
 
 
 def test_a_framed_view_is_what_the_template_makes_of_it_up_to_its_end(words):
@@ -165,6 +169,12 @@ def test_a_content_without_tokens_is_named(words, example, sentence):
     with pytest.raises(UserError) as caught:
         list(Tokenizer(words).samples([example]))
     assert str(caught.value).startswith(sentence)
+
+
+def test_a_view_that_the_template_trims_away_is_named(words):
+    words.chat_template = CHATML.replace("message['content']", "message['content'] | trim")
+    with pytest.raises(UserError, match=r"^a:1: a view has no token of its own; give it some text$"):
+        list(Tokenizer(words).samples([text_code(user=" \n ")]))
 
 
 def test_a_tokenizer_without_stop_token_or_template_is_refused(words):

@@ -14,7 +14,7 @@ from transformers import AttentionMaskInterface, GenerationConfig
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from llm_jepa.errors import UserError
-from llm_jepa.model.encode import core
+from llm_jepa.model.parts import context_limit, core
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +97,7 @@ def check_prompts(model: nn.Module, prompts: Mapping[str, Sequence[int]], *, max
         prompts: token ids by the name that stands in the error message.
         max_new_tokens: most tokens generated for one prompt.
     """
-    try:
-        room = core(model).config.get_text_config().max_position_embeddings
-    except AttributeError:
-        room = None
+    room = context_limit(model)
     for name, ids in prompts.items():
         if not ids:
             raise UserError(f"{name} has no tokens; a prompt needs at least one")

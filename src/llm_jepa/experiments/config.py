@@ -54,7 +54,7 @@ def dump_experiment(experiment: Experiment) -> str:
 
 
 def _build(parser: ArgumentParser, parsed: Namespace) -> Experiment:
-    made = parser.instantiate_classes(parsed)
+    made = parser.instantiate(parsed)
     return Experiment(**{field.name: made[field.name] for field in fields(Experiment)})
 
 

@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,35 +80,45 @@ def _readable(path: Path) -> bool:
     return True
 
 
-def open_run(output: str, config: str, *, overwrite: bool) -> RunFolder:
-    """Return the run folder for this config: a new one, or the one that this very config began.
+def check_run(run: RunFolder, config: str, *, overwrite: bool) -> None:
+    """Check that the folder is new or free, or holds the run that this very config began; nothing is written.
 
     Args:
-        output: the folder.
+        run: the folder.
         config: the resolved config as YAML text.
-        overwrite: remove what the folder holds.
+        overwrite: another run there may be removed.
 
     Raises:
-        UserError: the folder belongs to something else, or cannot be written.
+        UserError: the folder belongs to something else, or cannot be read.
     """
-    run = RunFolder(Path(output))
     try:
-        if overwrite and run.config.exists():
-            _remove(run)
-        if run.root.exists() and any(run.root.iterdir()):
+        if run.root.exists() and any(run.root.iterdir()) and not (overwrite and run.config.exists()):
             _check_same(run, config)
+    except OSError as error:
+        raise UserError(f"output: cannot use '{run.root}': {error.strerror or error}") from error
+
+
+def begin_run(run: RunFolder, config: str, *, overwrite: bool) -> None:
+    """Make the folder and write the config, removing another run first if that is wanted.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        if overwrite and run.config.exists() and (run.results.exists() or run.config.read_text("utf-8") != config):
+            _remove(run)
         run.root.mkdir(parents=True, exist_ok=True)
         write(run.config, config)
-    except (OSError, NotADirectoryError) as error:
-        raise UserError(f"output: cannot write to '{output}': {error.strerror or error}") from error
-    return run
+    except OSError as error:
+        raise UserError(f"output: cannot write to '{run.root}': {error.strerror or error}") from error
 
 
 def _check_same(run: RunFolder, config: str) -> None:
     if not run.config.exists():
         raise UserError(f"output: '{run.root}' is not empty and holds no run; give another folder")
     before = run.config.read_text(encoding="utf-8")
-    if before == config:
+    begun = (run.checkpoints, run.metrics, run.results)
+    if before == config or not any(path.exists() for path in begun):
         return
     changed = sorted({line.split(":")[0].strip() for line in set(before.splitlines()) ^ set(config.splitlines())})
     raise UserError(
@@ -118,9 +129,7 @@ def _check_same(run: RunFolder, config: str) -> None:
 
 def _remove(run: RunFolder) -> None:
     """Remove a run's own files and folders, and nothing else that may lie there."""
-    import shutil
-
-    for path in (run.checkpoints, run.model):
+    for path in (run.checkpoints, run.model, run.root / "validation", *run.root.glob("evaluation-*")):
         shutil.rmtree(path, ignore_errors=True)
     for path in (run.results, run.metrics, run.root / "predictions.jsonl", run.environment, run.config):
         path.unlink(missing_ok=True)

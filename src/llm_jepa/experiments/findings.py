@@ -16,7 +16,8 @@ from llm_jepa.packing.collate import OverLength
 from llm_jepa.packing.layout import Layout
 from llm_jepa.records import Example
 from llm_jepa.views.chat import PINNED_ARGUMENTS
-from llm_jepa.views.tokenize import Sample, Tokenizer, TokenView, pad_id
+from llm_jepa.views.special import pad_id
+from llm_jepa.views.tokenize import Sample, Tokenizer, TokenView
 
 CHECKED_PROMPTS = 200
 _MANY = 0.1
@@ -58,7 +59,7 @@ def untrained_stop(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase
     remedy = "The model does not learn to end an answer; set `labels: answer`"
     if bare and all(item.ids[-1] == pad_id(tokenizer) for item in bare[0].sequences):
         stop = tokenizer.convert_ids_to_tokens(pad_id(tokenizer))
-        remedy = f"`labels: official` leaves out the pad token, which {stop}, the stop token, is too. {remedy}"
+        remedy = f"`labels: official` leaves out the pad token, here also the stop token {stop}. {remedy}"
     names = [sample.name for sample in bare]
     return _found(Severity.error, "Stop token not trained", names, len(samples), "training samples", remedy)
 

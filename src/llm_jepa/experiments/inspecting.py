@@ -34,16 +34,19 @@ WIDEST = 120
 
 HELP = f"""usage: llm-jepa inspect CONFIG [--field value ...] [--examples N]
 
-Show what `llm-jepa train` with the same CONFIG and overrides would train on. Reads the data, the tokenizer and the model's
-config, but no weights; writes nothing. Shown are
+Show what `llm-jepa train` with the same CONFIG and overrides would train on.
+Reads the data, the tokenizer and the model's config, but no weights; writes
+nothing. Shown are
 
-  - the first N training examples (default {SHOWN}; 0 for none), each segment token by token: which tokens carry loss, where
-    the views lie, and where they are read;
-  - tables of lengths, and of what the JEPA term costs in tokens;
-  - findings: errors, warnings and notes on labels, stop token, template, lengths, views, duplicates and overlap.
+  - the first N training examples (default {SHOWN}; 0 for none), token by token
+    in every segment: what carries loss, where views lie and where they are read
+  - tables of lengths, and of what the JEPA term costs in tokens
+  - findings: errors, warnings and notes on labels, stop token, template,
+    lengths, views, duplicates and overlap of the splits
 
-Exit code: 0 whatever is found, for findings are for you to judge; 2 if the config or the data cannot be read at all.
-`llm-jepa train --help` lists the fields.
+The exit code is 0 whatever is found, for findings are for you to judge, and 2
+if the config or the data cannot be read. `llm-jepa train --help` lists the
+fields of a config.
 """
 
 _STYLES = {Severity.error: "bold red", Severity.warning: "yellow", Severity.note: "cyan"}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.experiment import NL_REGEX, Data, Experiment
@@ -57,6 +58,8 @@ def read_sources(data: Data) -> Examples:
         UserError: a source is missing or malformed.
     """
     if data.train == NL_REGEX:
+        if data.validation or data.test:
+            raise UserError("data.train: nl_regex makes its own held-out rows; leave data.validation and data.test out")
         train, validation, test = NL_REGEX_SIZES
         held_out = (data.eval_limit or validation, data.eval_limit or test)
         made = splits(train=data.limit or train, validation=held_out[0], test=held_out[1], seed=NL_REGEX_SEED)
@@ -105,7 +108,8 @@ def prepare_material(experiment: Experiment, examples: Examples | None = None) -
 def _read(data: Data, source: str | None, split: str, limit: int | None) -> tuple[Example, ...]:
     if source is None:
         return ()
-    return tuple(read_examples(source, columns=data.columns, split=split)[:limit])
+    # A split names a part of a Hugging Face data set; a file or folder is taken whole.
+    return tuple(read_examples(source, columns=data.columns, split=None if Path(source).exists() else split)[:limit])
 
 
 def _has_roles(example: Example) -> bool:

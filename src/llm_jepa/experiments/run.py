@@ -1,12 +1,13 @@
 """One experiment -> one run folder: train, score, save; the same call continues what was interrupted."""
 
 import logging
-import time
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from torch import nn
 from transformers import PreTrainedModel, ProgressCallback
 from transformers.trainer_callback import PrinterCallback
@@ -16,13 +17,12 @@ from llm_jepa.evaluation.evaluate import EvaluationItem, evaluate
 from llm_jepa.experiments.card import model_card
 from llm_jepa.experiments.config import dump_experiment
 from llm_jepa.experiments.experiment import Experiment
-from llm_jepa.experiments.files import RunFolder, environment, open_run, read_metrics, write_json
+from llm_jepa.experiments.files import RunFolder, begin_run, check_run, environment, write_json
 from llm_jepa.experiments.material import Material, prepare_material
-from llm_jepa.model.check import check_packing
 from llm_jepa.model.export import export, stop_ids
 from llm_jepa.model.load import load_model, prepare
-from llm_jepa.model.parts import core, input_embedding
-from llm_jepa.packing.collate import within_length
+from llm_jepa.model.parts import context_limit, core, input_embedding
+from llm_jepa.packing.collate import OverLength, within_length
 from llm_jepa.records import Example
 from llm_jepa.scoring.text import summarize
 from llm_jepa.training.callbacks import CleanStop, CollapseWarning, MetricsFile, Progress
@@ -91,26 +91,29 @@ def run_experiment(
         Interrupted: a signal stopped it.
     """
     experiment.training_arguments(experiment.output)  # refuses bad values before anything is written
-    run = open_run(experiment.output, dump_experiment(experiment), overwrite=overwrite)
-    if run.results.exists():
+    run, config = RunFolder(Path(experiment.output)), dump_experiment(experiment)
+    check_run(run, config, overwrite=overwrite)
+    if run.results.exists() and not overwrite:
         show.say(f"'{run.root}' is finished; `--overwrite` would begin anew")
         return run
     show.say("reading data and tokenizer")
     material = prepare_material(experiment)
-    write_json(run.environment, environment(material.examples.fingerprints()))
     show.say("loading the model")
     model = load_model(experiment.model, material.tokenizer.tokenizer, seed=experiment.seed)
+    processes = PartialState()
+    if processes.is_main_process:
+        begin_run(run, config, overwrite=overwrite)
+        write_json(run.environment, environment(material.examples.fingerprints()))
+    processes.wait_for_everyone()
     trainer, stop = make_trainer(experiment, material, model, run, show)
     checkpoint = run.latest_checkpoint()
     if checkpoint is not None:
         show.say(f"continuing from {checkpoint.name}")
-    began = time.monotonic()
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if stop.signal is not None:
         raise Interrupted(stop.signal, trainer.state.global_step)
-    seconds = time.monotonic() - began
-    if trainer.is_world_process_zero():
-        _finish(experiment, material, trainer, run, show, arm=arm or arm_name(experiment), seconds=seconds)
+    _finish(experiment, material, trainer, run, show, arm=arm or arm_name(experiment))
+    processes.wait_for_everyone()
     return run
 
 
@@ -136,9 +139,6 @@ def make_trainer(
         one_forward=experiment.packing.one_forward,
         lora=experiment.model.lora,
     )
-    if experiment.packing.one_forward:
-        shortest = sorted(samples, key=lambda sample: len(sample.sequences[0].ids))[:2]
-        check_packing(ready, [experiment.layout.forest(sample) for sample in shortest], pad=0)
     stop = CleanStop()
     trainer = JEPATrainer(
         model=ready,
@@ -159,8 +159,8 @@ def make_trainer(
 
 def max_length(experiment: Experiment, model: PreTrainedModel) -> int:
     """Return the longest sample in tokens of context: what the config says, at most what the model allows."""
-    allowed = model.config.get_text_config().max_position_embeddings
-    return min(experiment.data.max_length or allowed, allowed)
+    limits = [limit for limit in (experiment.data.max_length, context_limit(model)) if limit is not None]
+    return min(limits, default=sys.maxsize)
 
 
 def items(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[EvaluationItem]:
@@ -210,7 +210,6 @@ def _finish(
     show: Show,
     *,
     arm: str,
-    seconds: float,
 ) -> None:
     """Score the trained model, save it, and write the results last."""
     results: dict[str, Any] = {"arm": arm, "seed": experiment.seed}
@@ -218,24 +217,29 @@ def _finish(
         ("validation", material.validation, material.examples.validation),
         ("test", material.test, material.examples.test),
     )
-    for split, samples, examples in sources:
+    for split, tokenised, examples in sources:
         if not examples:
             continue
+        limit = max_length(experiment, core(trainer.trained))
+        samples, _ = within_length(tokenised, experiment.layout, limit=limit, policy=OverLength.drop)
         show.say(f"scoring {len(examples)} {split} examples")
         last = split == ("test" if material.test else "validation")
         folder = run.root if last else run.root / split
         aligned = trainer.evaluate(Samples(samples), metric_key_prefix=split)  # pyright: ignore[reportArgumentType]
-        scored = score(experiment, trainer.trained, material.tokenizer, examples, samples, folder, show)
+        scored: dict[str, Any] = {}
+        if trainer.is_world_process_zero() and examples[0].messages:
+            scored = score(experiment, trainer.trained, material.tokenizer, examples, samples, folder, show)
         scored |= _alignment(aligned, split)
         results |= {"split": split, **scored} if last else {split: scored}
-    metrics = read_metrics(run.metrics)
+    totals = trainer.totals()
+    if not trainer.is_world_process_zero():
+        return
     results |= {
         "weight": experiment.objective.weight,
         "k": experiment.layout.k,
         "steps": trainer.state.global_step,
-        "tokens": sum(line.get("tokens", 0) for line in metrics),
         "flops": trainer.state.total_flos,
-        "seconds": seconds,
+        **totals,
     }
     show.say("saving the model")
     hub, trained = material.tokenizer.tokenizer, trainer.trained

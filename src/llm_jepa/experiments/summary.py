@@ -11,18 +11,10 @@ from dataclasses import dataclass
 from llm_jepa.experiments.measures import counted, p_value, percent, points
 from llm_jepa.experiments.results import JEPA, PLAIN, SHUFFLED, RunSummary, of_arm, read_runs
 from llm_jepa.experiments.statistics import POWER, Comparison, describe
+from llm_jepa.objective import monitors
+from llm_jepa.objective.monitors import COLLAPSED_COSINE, COLLAPSED_GAP, TELLING_RETRIEVAL
 
 __all__ = ["COLLAPSED_COSINE", "COLLAPSED_GAP", "RunSummary", "collapsed", "read_runs", "verdict"]
-
-COLLAPSED_COSINE = 0.95
-"""Mean cosine of different examples above which embeddings share one direction: as the mean cosine of unit vectors
-is the squared length of their mean, that mean then has more than 0.97 of their length."""
-
-COLLAPSED_GAP = 0.05
-"""Gap below which matched pairs hardly differ from shuffled ones: what `COLLAPSED_COSINE` leaves between it and 1."""
-
-TELLING_RETRIEVAL = 0.5
-"""Retrieval at 1 from which embeddings do tell examples apart, however close their cosines: most partners are found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +60,8 @@ def collapsed(run: RunSummary) -> bool | None:
     matched, shuffled = run.results.cosine_matched, run.results.cosine_shuffled
     if matched is None or shuffled is None:
         return None
-    telling = (run.results.retrieval_at_1 or 0) >= TELLING_RETRIEVAL
-    return shuffled > COLLAPSED_COSINE and matched - shuffled < COLLAPSED_GAP and not telling
+    retrieval = run.results.retrieval_at_1 or 0
+    return monitors.collapsed(cosine_matched=matched, cosine_shuffled=shuffled, retrieval_at_1=retrieval)
 
 
 def _find(comparisons: Sequence[Comparison], treatment: str, control: str) -> Comparison | None:

@@ -23,7 +23,7 @@ WHOLE, AROUND = 400, 40
 
 INDENT = "  "
 LABEL, SPECIAL, SLOT, READ = "bold green", "yellow", "bold reverse", "bold"
-VIEWS = ("cyan", "magenta", "blue", "red")
+VIEWS = ("cyan", "magenta", "blue")
 VISIBLE = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 

@@ -18,6 +18,14 @@ def core(model: nn.Module) -> PreTrainedModel:
     return found
 
 
+def context_limit(model: nn.Module) -> int | None:
+    """Return the number of positions the model has, in tokens; None for a model without a limit."""
+    try:
+        return core(model).config.get_text_config().max_position_embeddings
+    except AttributeError:
+        return None
+
+
 def input_embedding(model: PreTrainedModel) -> nn.Embedding:
     """Return the layer where input embeddings are looked up.
 

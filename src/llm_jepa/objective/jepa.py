@@ -53,6 +53,11 @@ class Objective(ABC):
 
     @property
     @abstractmethod
+    def always_uses_views(self) -> bool:
+        """Whether every step reads views with a gradient; else batches without their segments are packed too."""
+
+    @property
+    @abstractmethod
     def gathers(self) -> bool:
         """Whether the targets of all ranks are needed."""
 
@@ -105,6 +110,11 @@ class JEPA(Objective):
     def trains_views(self) -> bool:
         """Whether any step has a JEPA term."""
         return self.weight > 0 and self.dropout < 1
+
+    @property
+    def always_uses_views(self) -> bool:
+        """Whether every step has a JEPA term."""
+        return self.weight > 0 and self.dropout == 0
 
     @property
     def gathers(self) -> bool:

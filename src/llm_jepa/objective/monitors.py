@@ -14,7 +14,18 @@ from torch.nn import functional
 from llm_jepa.objective.distances import wide
 
 COLLAPSED_COSINE, COLLAPSED_GAP = 0.95, 0.05
-"""Shuffled pairs this alike, matched pairs hardly more so: no view tells anything about its partner."""
+"""Mean cosine of shuffled pairs above which all share one direction (the mean of the unit vectors then has more than 0.97 of
+their length), and the gap below which matched pairs hardly differ from them."""
+
+
+TELLING_RETRIEVAL = 0.5
+"""Retrieval at 1 from which embeddings do tell examples apart, however close their cosines: most partners are found."""
+
+
+def collapsed(*, cosine_matched: float, cosine_shuffled: float, retrieval_at_1: float) -> bool:
+    """Return whether embeddings all point in one direction and no longer tell examples apart."""
+    alike = cosine_shuffled > COLLAPSED_COSINE and cosine_matched - cosine_shuffled < COLLAPSED_GAP
+    return alike and retrieval_at_1 < TELLING_RETRIEVAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +51,12 @@ class Alignment:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the embeddings lie in one direction, by `COLLAPSED_COSINE` and `COLLAPSED_GAP`."""
-        return self.cosine_shuffled > COLLAPSED_COSINE and self.cosine_gap < COLLAPSED_GAP
+        """Whether the embeddings all point in one direction and no longer tell examples apart."""
+        return collapsed(
+            cosine_matched=self.cosine_matched,
+            cosine_shuffled=self.cosine_shuffled,
+            retrieval_at_1=self.retrieval_at_1,
+        )
 
 
 @torch.no_grad()

@@ -98,9 +98,9 @@ def spread(forests: Sequence[Forest], *, pad: int) -> PackedBatch:
 def samples_per_row(lengths: Sequence[int], *, width: int) -> int:
     """Return how many samples should share a row: as many as save padding, few enough to keep attention cheap.
 
-    Sharing rows evens out their lengths, so fewer pads are computed; but attention grows with the row. The cost of a batch is
-    taken as positions x (1 + row / (2 x width)): the operations of attention against those of everything else in a transformer
-    of that width, times the three that attention costs more on a CPU.
+    Sharing rows evens out their lengths, so fewer pads are computed; but attention grows with the row. The cost of a batch
+    is taken as positions x (1 + row / (2 x width)): the operations of attention against those of everything else in a
+    transformer of that width, times the three that attention costs more on a CPU.
 
     Example:
         >>> samples_per_row([80, 50, 60, 70], width=576), samples_per_row([80, 50, 60, 70], width=64)

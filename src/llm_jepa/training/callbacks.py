@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from llm_jepa.objective.monitors import COLLAPSED_COSINE, COLLAPSED_GAP
+from llm_jepa.objective.monitors import collapsed
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ class CollapseWarning(TrainerCallback):
         del args, control, kwargs
         if self._warned or not logs or "cosine_gap" not in logs:
             return
-        if logs["cosine_shuffled"] > COLLAPSED_COSINE and logs["cosine_gap"] < COLLAPSED_GAP:
+        names = ("cosine_matched", "cosine_shuffled", "retrieval_at_1")
+        if collapsed(**{name: logs[name] for name in names}):
             self._warned = True
             logger.warning(
                 "step %d: the embeddings lie in one direction: matched pairs have cosine %.3f, shuffled pairs %.3f, "

@@ -1,5 +1,6 @@
 """Running sums between two logs, and over an evaluation: terms, alignment, tokens."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -26,7 +27,6 @@ class _Sums:
     loss: float | Tensor = 0.0
     next_token: float | Tensor = 0.0
     jepa: float | Tensor = 0.0
-    tokens: float | Tensor = 0.0
     steps: int = 0
     view_steps: int = 0
 
@@ -53,13 +53,15 @@ class StepMeter(TrainerCallback, ExportableState):
         self._sums = _Sums()
         self._pairs = _Pairs()
         self._last, self._last_views = -1, -1
+        self._tokens: float | Tensor = 0.0
+        self._seconds, self._began = 0.0, time.monotonic()
 
     def add(self, step: int, terms: Terms, encoded: Encoded, batch: PackedBatch, *, views: bool) -> None:
         """Add one micro-batch of an optimizer step."""
         sums = self._sums
         sums.loss = sums.loss + terms.loss.detach()
         sums.next_token = sums.next_token + terms.next_token
-        sums.tokens = sums.tokens + batch.tokens
+        self._tokens = self._tokens + batch.tokens
         sums.steps += step != self._last
         self._last = step
         if views:
@@ -77,7 +79,7 @@ class StepMeter(TrainerCallback, ExportableState):
         sums, self._sums = self._sums, _Sums()
         self._last, self._last_views = -1, -1
         parts = torch.tensor(
-            [float(part) for part in (sums.loss, sums.next_token, sums.jepa, sums.tokens)], dtype=torch.float64
+            [float(part) for part in (sums.loss, sums.next_token, sums.jepa, self._tokens)], dtype=torch.float64
         )
         loss, next_token, jepa, tokens = _over_ranks(accelerator, parts).tolist()
         steps = max(sums.steps, 1)
@@ -87,10 +89,26 @@ class StepMeter(TrainerCallback, ExportableState):
             logs |= _alignment(accelerator, self._pairs.predicted, self._pairs.target)
         return logs
 
+    def totals(self, accelerator: Accelerator) -> dict[str, float]:
+        """Return the tokens of all ranks and the seconds since training began, resumed parts included."""
+        tokens = _over_ranks(accelerator, torch.tensor([float(self._tokens)], dtype=torch.float64))
+        return {"tokens": float(tokens), "seconds": self._seconds}
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Stop the clock."""
+        del args, state, control, kwargs
+        self._stop_clock()
+
+    def _stop_clock(self) -> None:
+        now = time.monotonic()
+        self._seconds, self._began = self._seconds + now - self._began, now
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
+        self._stop_clock()
         sums = {name: value if isinstance(value, int) else float(value) for name, value in asdict(self._sums).items()}
-        return {"args": {}, "attributes": {"sums": sums}}
+        kept = {"sums": sums, "tokens": float(self._tokens), "seconds": self._seconds}
+        return {"args": {}, "attributes": kept}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Take up the sums of the checkpoint that training resumes from."""
@@ -98,7 +116,9 @@ class StepMeter(TrainerCallback, ExportableState):
         stored: Any = state.stateful_callbacks
         saved = stored.get(type(self).__name__)
         if state.global_step > 0 and isinstance(saved, Mapping):
-            self._sums = _Sums(**saved["attributes"]["sums"])
+            kept = saved["attributes"]
+            self._sums, self._tokens, self._seconds = _Sums(**kept["sums"]), kept["tokens"], kept["seconds"]
+        self._began = time.monotonic()
 
 
 class EvaluationMeter:

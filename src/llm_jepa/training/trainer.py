@@ -17,6 +17,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 from llm_jepa.errors import UserError
+from llm_jepa.model.check import check_packing
 from llm_jepa.model.encode import encode
 from llm_jepa.model.flops import CostModel
 from llm_jepa.model.parts import core
@@ -63,7 +64,8 @@ class JEPATrainer(Trainer):
         options: more arguments of `Trainer`, such as `processing_class` or `callbacks`.
 
     Raises:
-        UserError: several devices without a distributed launch (DataParallel splits packed rows wrongly).
+        UserError: the model cannot be packed, or there are several devices without a distributed launch (DataParallel
+            splits packed rows wrongly).
     """
 
     def __init__(  # noqa: PLR0913 - Trainer's, and one for each stage before it
@@ -84,6 +86,9 @@ class JEPATrainer(Trainer):
         if args.n_gpu > 1:
             raise UserError(f"{args.n_gpu} GPUs in one process: start with `accelerate launch`, or show it one of them")
         train_slots(model, trained=objective.trains_views)
+        if one_forward:
+            shortest = sorted(samples, key=lambda sample: len(sample.sequences[0].ids))[:2]
+            check_packing(model, [layout.forest(sample) for sample in shortest], pad=0)
         self.objective, self.layout, self.one_forward = objective, layout, one_forward
         self._meter = StepMeter()
         super().__init__(
@@ -98,7 +103,7 @@ class JEPATrainer(Trainer):
                 width=core(model).config.get_text_config().hidden_size,
                 one_forward=one_forward,
                 full=True,
-                plain=True,
+                plain=not objective.always_uses_views,
             ),
             **options,
         )
@@ -111,6 +116,10 @@ class JEPATrainer(Trainer):
     def trained(self) -> nn.Module:
         """The model that is trained, without Trainer's wrappers."""
         return self.accelerator.unwrap_model(self.model)
+
+    def totals(self) -> dict[str, float]:
+        """Return what training has cost so far, resumed parts included: `tokens` (of all ranks) and `seconds`."""
+        return self._meter.totals(self.accelerator)
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """Return the micro-batches of one optimizer step, and [label tokens, pairs] of all of them on all ranks."""

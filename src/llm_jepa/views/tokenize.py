@@ -4,10 +4,12 @@ Texts are tokenised once, with character offsets and without adding special toke
 them again would double BOS). A token belongs to a content when it overlaps it.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -18,6 +20,7 @@ from llm_jepa.views.chat import ChatRenderer, Rendering
 from llm_jepa.views.special import eos_id, pad_id
 
 _CHUNK = 1000
+_LEFT, _RIGHT = itemgetter(0), itemgetter(1)
 
 
 class Labels(Enum):
@@ -80,8 +83,13 @@ class _Encoded:
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Return the tokens (first, one past the last) that overlap the characters start..end."""
-        inside = [index for index, (left, right) in enumerate(self.offsets) if left < end and right > start and right > left]
-        return (inside[0], inside[-1] + 1) if inside else (0, 0)
+        first = bisect_right(self.offsets, start, key=_RIGHT)
+        last = bisect_left(self.offsets, end, lo=first, key=_LEFT)
+        while first < last and self.offsets[first][0] == self.offsets[first][1]:
+            first += 1
+        while first < last and self.offsets[last - 1][0] == self.offsets[last - 1][1]:
+            last -= 1
+        return (first, last) if first < last else (0, 0)
 
 
 class Tokenizer:
@@ -140,15 +148,21 @@ class Tokenizer:
 
     def _chunk(self, examples: Sequence[Example]) -> Iterator[Sample]:
         renderings = [self._rendering(example) for example in examples]
-        framed = [self._frame(view, example.name) for example in examples for view in example.views]
+        framed = [self._frame(view, example.name) for example in examples for view in example.views if self._is_alone(view)]
         encoded = self._encode([*(rendering.text for rendering in renderings), *(frame.text for frame in framed)])
         frames = iter(zip(framed, encoded[len(renderings) :], strict=True))
         for example, rendering, tokens in zip(examples, renderings, encoded, strict=False):
-            alone = [_alone(*next(frames), example.name) for _ in example.views]
+            alone = [
+                _alone(*next(frames), example.name) if self._is_alone(view) else TokenView((), ()) for view in example.views
+            ]
             if example.messages:
                 yield self._conversation(example, rendering, tokens, alone)
             else:
                 yield self._group(example, alone)
+
+    def _is_alone(self, view: View) -> bool:
+        """Return whether the view is tokenised by itself; else its tokens are a part of the trained sequence's."""
+        return self._framed or view.message is None
 
     def _rendering(self, example: Example) -> Rendering:
         if not example.messages:
@@ -164,6 +178,8 @@ class Tokenizer:
         spans = [tokens.span(*span) for span in rendering.spans]
         sequence = self._trained(tokens, spans[-1], example.name)
         located = [None if view.message is None else spans[view.message] for view in example.views]
+        if any(span and span[0] == span[1] for span in located):
+            raise UserError(f"{example.name}: a view has no token of its own; give it some text")
         earliest = min((span[0] for span in located if span), default=-1)
         views = tuple(
             _within(view, sequence.ids, span, first=span[0] == earliest) if span else view
@@ -180,10 +196,9 @@ class Tokenizer:
         return TokenSequence(ids, self._mark(ids, start))
 
     def _mark(self, ids: tuple[int, ...], start: int) -> tuple[bool, ...]:
-        if self._labels is Labels.answer:
-            return tuple(index >= max(start, 1) for index in range(len(ids)))
-        if self._labels is Labels.all:
-            return tuple(index >= 1 for index in range(len(ids)))
+        if self._labels is not Labels.official:
+            first = max(start, 1) if self._labels is Labels.answer else 1
+            return (False,) * first + (True,) * (len(ids) - first)
         ignored = pad_id(self.tokenizer)
         return tuple(index >= 1 and token != ignored for index, token in enumerate(ids))
 
@@ -210,4 +225,4 @@ def _alone(rendering: Rendering, tokens: _Encoded, where: str) -> TokenView:
 
 def _within(view: TokenView, ids: tuple[int, ...], span: tuple[int, int], *, first: bool) -> TokenView:
     start, end = span
-    return replace(view, ids=ids[start:end], sequence=0 if first else None, start=start, end=end)
+    return TokenView(ids[start:end], view.framed, view.frame, 0 if first else None, start, end)
