@@ -5,8 +5,9 @@ import torch
 from tests.helpers import conversations, largest_difference, packed_model, plain_model, train, weights
 from tests.invariants.reference import train_plainly
 
+from llm_jepa.objective.dropout import dropped
 from llm_jepa.objective.jepa import JEPA
-from llm_jepa.packing.layout import Layout
+from llm_jepa.packing.layout import Layout, plain_forest
 
 PLAIN = {
     "weight 0": (JEPA(weight=0.0), 2),
@@ -42,6 +43,34 @@ def test_a_jepa_term_changes_the_training(tmp_path):
     plain, _ = trained("llama", JEPA(weight=0.0), tmp_path)
     jepa, _ = trained("llama", JEPA(weight=1.0), tmp_path)
     assert largest_difference(weights(plain, slots=False), weights(jepa, slots=False)) > 1e-3
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_step_has_a_jepa_term_and_its_tokens_exactly_where_the_coin_says(accumulation, tmp_path):
+    samples, size, steps = conversations(32), 2 * accumulation, 12
+    kept = [not dropped(rate=0.5, seed=82, step=step) for step in range(steps)]
+    assert 3 < sum(kept) < 9
+    logs = train(
+        packed_model(k=2),
+        samples,
+        JEPA(weight=2.0, dropout=0.5),
+        folder=tmp_path,
+        layout=Layout(k=2),
+        batch=2,
+        accumulation=accumulation,
+        steps=steps,
+        in_order=True,
+    )
+    total = 0
+    for step, (views, entry) in enumerate(zip(kept, logs, strict=True)):
+        assert entry["jepa"] > 0  # monitored at every step that is logged, trained or not
+        expected = entry["next_token"] + (2 * entry["jepa"] if views else 0)
+        assert entry["loss"] == pytest.approx(expected, abs=1e-9)
+        # 32 samples: an epoch ends after 16 or 8 steps, and in order the next one begins anew.
+        for index in range(step * size, (step + 1) * size):
+            sample = samples[index % 32]
+            total += (Layout(k=2).forest(sample) if views else plain_forest(sample)).tokens
+        assert entry["tokens"] == total
 
 
 def test_slots_stay_as_they_were_where_no_loss_reaches_them(tmp_path):

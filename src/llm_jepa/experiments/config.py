@@ -12,10 +12,10 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from llm_jepa.errors import UserError, nearest
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.objective.distances import Distance
+from llm_jepa.objective.jepa import JEPA
 
-_UNKNOWN = re.compile(
-    r"(?:Key|Option|Group key|Subkey) '?\"?([\w.]+)|[Uu]nrecognized arguments: (?:--)?([\w.]+)|'([\w.]+)' is not expected"
-)
+_UNKNOWN = re.compile(r"(?:Option|Key|Subkey) '([\w.]+)' is not|[Uu]nrecognized arguments: --([\w.]+)")
+_NOISE = ((re.compile(r"Problem with given class_path '[\w.]+': ?"), ""), (re.compile(r'Parser key "([\w.]+)":'), r"\1:"))
 
 
 def experiment_parser() -> ArgumentParser:
@@ -75,12 +75,19 @@ def _plain(value: Any) -> Any:
 
 
 def _known(parser: ArgumentParser) -> list[str]:
-    return [action.dest for action in parser._actions]  # jsonargparse lists its options nowhere else
+    objective = [f"objective.{field.name}" for field in fields(JEPA)]
+    return [*(action.dest for action in parser._actions), *objective]  # jsonargparse lists its options nowhere else
 
 
 def _sentence(error: Exception, known: Sequence[str]) -> str:
-    """Return the first informative line of an error, with the nearest known name for an unknown one."""
+    """Return an error as one sentence without the parser's own terms, with the nearest known name for an unknown one."""
     text = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    for pattern, plain in _NOISE:
+        text = pattern.sub(plain, text)
     found = _UNKNOWN.search(text)
-    hint = nearest(next(filter(None, found.groups())), known) if found else ""
-    return f"config: {text[:400]}{hint}"
+    if found is None:
+        choices = ", ".join(kind.__name__ for kind in Distance.__subclasses__())
+        return f"config: {text[:400]}" + (f"; the distances are {choices}" if "distance:" in text else "")
+    name = next(filter(None, found.groups()))
+    by_end = {full.rpartition(".")[2]: full for full in known}
+    return f"config: there is no field '{name}'{nearest(name, known) or nearest(name.rpartition('.')[2], by_end)}"
