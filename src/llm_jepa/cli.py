@@ -1,6 +1,7 @@
 """The command line: thin verbs; whatever is heavy is imported inside the verb, so that `--help` is quick."""
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +22,10 @@ Train language models with next-token prediction and joint-embedding prediction 
 """
 
 
+OPTIONAL = ("matplotlib", "sklearn", "statsmodels", "gguf", "peft")
+"""Packages of the extras."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 2 for a user's mistake, 128 + signal for an interruption."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -34,14 +39,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "inspect": _inspect,
         "export": _export,
     }
+    if given[0] == "--version":
+        return _version()
+    if given[0] not in verbs:
+        return _fail(f"unknown command '{given[0]}'{nearest(given[0], verbs)}; `llm-jepa --help` lists them")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # the bars of the libraries underneath; ours are rich
+    return _guarded(verbs[given[0]], given[1:])
+
+
+def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Run a verb; what a user can mend becomes one sentence."""
     try:
-        if given[0] == "--version":
-            return _version()
-        if given[0] not in verbs:
-            raise UserError(f"unknown command '{given[0]}'{nearest(given[0], verbs)}; `llm-jepa --help` lists them")
-        return verbs[given[0]](given[1:])
+        return verb(arguments)
     except UserError as error:
         return _fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in OPTIONAL:
+            raise
+        return _fail(f"this needs the package {error.name}: `pip install 'llm-jepa[demo,lora]'` brings it")
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command continues from the last checkpoint\n")
         return 128 + signal.SIGINT

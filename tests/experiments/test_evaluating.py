@@ -203,9 +203,6 @@ def damage(here: Path) -> None:
     shutil.copytree(here / "run" / "checkpoints", here / "saved" / "checkpoints")
     shutil.copy(here / "run" / "config.yaml", here / "saved")
     write_rows(here / "views.jsonl", [{"views": ["a", "b"]}])  # pyright: ignore[reportArgumentType]
-    for name in ("a", "b"):
-        (here / "two" / name).mkdir(parents=True)
-        write_rows(here / "two" / name / "x.jsonl")
     (here / "long.jsonl").write_text(json.dumps({"text": "dog " * 300, "code": "dog"}))
 
 
@@ -221,7 +218,6 @@ MISTAKES = {
     "no data": (["run", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
     "split of a file": (["run", "rows.jsonl", "--split", "test"], "a split .* is for Hugging Face data sets"),
     "no answers": (["run", "views.jsonl"], "views.jsonl:1: a list of views has no prompt"),
-    "two files of one name": (["run", "two"], "two files in its folders have one name"),
     "too long": (["run", "long.jsonl"], "more than the model's 256 positions; lower max_new_tokens"),
     "no limit": (["run", "rows.jsonl", "--limit", "0"], "--limit: '0' is no whole number of at least 1"),
     "a word for a number": (["run", "rows.jsonl", "--batch_size", "many"], "--batch_size: 'many' is no whole number"),

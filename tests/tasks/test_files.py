@@ -138,7 +138,7 @@ def test_a_folder_is_read_in_the_order_of_its_paths():
         write(name, CSV if name.endswith("csv") else LINES)
     write("data/README.md", "no data")
     found = dict.fromkeys(name.split(":")[0] for name in names(read_examples("data")))
-    assert list(found) == ["z.jsonl.gz", "b.jsonl", "c.csv"]
+    assert list(found) == ["a/z.jsonl.gz", "b.jsonl", "c.csv"]
 
 
 def test_nothing_is_written_beside_the_data_and_nothing_is_shown(capfd, caplog):

@@ -24,7 +24,7 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
     try:
         return parser.parse_args(list(arguments))
     except ArgumentError as error:
-        raise UserError(str(error).splitlines()[0]) from error
+        raise UserError(" ".join(line.strip() for line in str(error).splitlines() if line.strip())) from error
 
 
 def existing_folder(name: str) -> Path:

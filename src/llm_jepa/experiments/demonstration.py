@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from llm_jepa.errors import UserError
-from llm_jepa.experiments.commands import parse
+from llm_jepa.experiments.commands import asks_for_help, parse
 from llm_jepa.experiments.console import table
 from llm_jepa.experiments.experiment import NL_REGEX, Data, Evaluation, Experiment
 from llm_jepa.experiments.files import write_json
@@ -120,6 +120,9 @@ def demo(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", default=None, help="folder of the runs and the report (default: runs/demo-MODEL)")
     parser.add_argument("--seeds", type=int, default=None, help="how many seeds, 1 to 5 (default: 3, smollm2 1)")
     parser.add_argument("--workers", type=int, default=None, help="runs at a time (default: one a core)")
+    if asks_for_help(arguments):
+        parser.print_help()
+        return 0
     options = parse(parser, arguments)
     plans = {"small": (small_plan, 3), "smollm2": (smollm2_plan, 1)}
     make, usual = plans[options.model]
@@ -201,5 +204,5 @@ def _conclude(root: Path, console: Console, *, seconds: float) -> None:
     page = write_report(root, title="Does LLM-JEPA help here?")
     console.print(table(runs))
     for sentence in verdict(runs, compare_runs(runs)):
-        console.print(sentence)
-    console.print(f"\n{len(runs)} runs in {seconds / 60:.1f} minutes; the page: [bold]{page}[/bold]")
+        console.print(sentence, markup=False)
+    console.print(f"\n{len(runs)} runs in {seconds / 60:.1f} minutes; the page: {page}", markup=False)

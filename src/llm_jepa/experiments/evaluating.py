@@ -201,8 +201,6 @@ def _examples(data: Data, options: Namespace) -> tuple[Example, ...]:
     for example in examples:
         if not example.messages:
             raise UserError(f"{example.name}: a list of views has no prompt and no answer; give data with both")
-    if len({example.name for example in examples}) < len(examples):
-        raise UserError(f"{source}: two files in its folders have one name, so their rows cannot be told apart; rename one")
     return examples
 
 

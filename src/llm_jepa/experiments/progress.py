@@ -21,7 +21,7 @@ class _Bars:
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        self._progress.console.print(f"[dim]{line}[/dim]")
+        self._progress.console.print(line, style="dim", markup=False)
 
     def train(self, step: int, steps: int, logs: dict[str, Any]) -> None:
         """Move the training bar."""

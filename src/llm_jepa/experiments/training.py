@@ -28,5 +28,5 @@ def train(arguments: Sequence[str]) -> int:
     except Interrupted as stop:
         console.print(f"saved after step {stop.step}; the same command continues from there")
         return 128 + stop.signal
-    console.print(f"finished: [bold]{run.root}[/bold] holds the model, the metrics and the results")
+    console.print(f"finished: {run.root} holds the model, the metrics and the results", markup=False)
     return 0

@@ -153,7 +153,15 @@ def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed:
     if "gguf_file" not in where:
         options["use_safetensors"] = True
     with _explained("model", config.name):
-        model = AutoModelForCausalLM.from_pretrained(**where, revision=config.revision, **options)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            **where, revision=config.revision, output_loading_info=True, **options
+        )
+    model, missing = loaded[0], sorted(loaded[1]["missing_keys"])
+    if missing:
+        raise UserError(
+            f"the model '{config.name}' lacks {len(missing)} weights of its own config, such as '{missing[0]}'; they "
+            "would be random: give a causal language model whose config.json and weights belong together"
+        )
     return _unquantised(model, config) if "gguf_file" in where else model
 
 
@@ -236,7 +244,8 @@ def _unquantised(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel
     shape = copy.deepcopy(model.config)
     delattr(shape, "quantization_config")
     options = {} if config.attention is None else {"attn_implementation": config.attention}
-    plain = AutoModelForCausalLM.from_config(shape, dtype=model.dtype, **options)
+    with torch.random.fork_rng():  # the first values are overwritten; nobody else's draws may move
+        plain = AutoModelForCausalLM.from_config(shape, dtype=model.dtype, **options)
     plain.load_state_dict(model.state_dict())
     plain.generation_config = model.generation_config
     return plain

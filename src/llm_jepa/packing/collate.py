@@ -106,6 +106,8 @@ def samples_per_row(lengths: Sequence[int], *, width: int) -> int:
         >>> samples_per_row([80, 50, 60, 70], width=576), samples_per_row([80, 50, 60, 70], width=64)
         (2, 1)
     """
+    if not lengths:
+        return 1
 
     def cost(limit: int) -> float:
         rows = [0] * -(-len(lengths) // limit)
@@ -113,7 +115,7 @@ def samples_per_row(lengths: Sequence[int], *, width: int) -> int:
             rows[row] += lengths[index]
         return len(rows) * max(rows) * (1 + max(rows) / (2 * width))
 
-    return min((limit for limit in (1, 2, 3, 4, 6, 8) if limit <= max(len(lengths), 1)), key=cost)
+    return min((limit for limit in (1, 2, 3, 4, 6, 8) if limit <= len(lengths)), key=cost)
 
 
 def _assign(forests: Sequence[Forest], rows: int, limit: int) -> list[int]:

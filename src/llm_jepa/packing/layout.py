@@ -13,6 +13,7 @@ so that the extra cost is k + |Code| tokens. In the separate layout each view is
 
 from dataclasses import dataclass
 
+from llm_jepa.errors import UserError
 from llm_jepa.views.pairs import Direction
 from llm_jepa.views.predictor import slots, with_slots
 from llm_jepa.views.tokenize import Sample, TokenView
@@ -145,6 +146,8 @@ class _Builder:
         """Return the root segment of a view of its own, with or without the slots."""
         if (index, slotted) not in self._alone:
             view = self._sample.views[index]
+            if self._layout.framed and not view.framed:
+                raise UserError(f"{self._sample.name}: framed views need `Tokenizer(..., framed=True)`")
             frame = view.framed[: view.frame] if self._layout.framed else ()
             content = view.framed[view.frame :] if self._layout.framed else view.ids
             k = self._layout.k if slotted else 0

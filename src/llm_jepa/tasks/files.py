@@ -52,8 +52,8 @@ def read_examples(source: str, *, columns: Columns = DETECTED, split: str | None
         split: the split of a data set on the hub, such as "train" or "train[:100]"; may be left out if there is one.
 
     Returns:
-        Examples named "<file name>:<line>", lines counted from 1. In .json and .parquet files and on the hub, where
-        rows have no lines, the number is the row's.
+        Examples named "<file>:<line>", lines counted from 1; a file inside a folder is named with its path below it. In
+        .json and .parquet files and on the hub, where rows have no lines, the number is the row's.
 
     Raises:
         UserError: there is no such data, it cannot be read, or a row is not of a known format.
@@ -66,7 +66,8 @@ def read_examples(source: str, *, columns: Columns = DETECTED, split: str | None
     if split is not None:
         raise UserError(f"{source}: a split ('{split}') is for Hugging Face data sets, not for files; leave it out")
     files = _files_below(path) if path.is_dir() else [path]
-    return [example for file in files for example in _file_examples(file, columns)]
+    root = path if path.is_dir() else path.parent
+    return [example for file in files for example in _file_examples(file, columns, root)]
 
 
 def fingerprint(examples: Iterable[Example]) -> str:
@@ -87,17 +88,16 @@ def fingerprint(examples: Iterable[Example]) -> str:
     return digest.hexdigest()
 
 
-def _file_examples(path: Path, columns: Columns) -> list[Example]:
-    """Return the examples of one file."""
+def _file_examples(path: Path, columns: Columns, root: Path) -> list[Example]:
+    """Return the examples of one file, named by its place below `root`."""
     kind = _kind(path)
     if kind not in READERS:
         raise UserError(f"{path}: unknown file type '{kind}'; use {KNOWN}, each also as .gz")
-    return _examples(READERS[kind](path), str(path), columns)
+    return _examples(READERS[kind](path), str(path), columns, at=path.relative_to(root).as_posix())
 
 
-def _examples(rows: Rows, source: str, columns: Columns) -> list[Example]:
-    """Return the examples of numbered rows."""
-    at = Path(source).name
+def _examples(rows: Rows, source: str, columns: Columns, *, at: str) -> list[Example]:
+    """Return the examples of numbered rows, named `at` and their number."""
     examples = [to_example(row, name=f"{at}:{number}", columns=columns) for number, row in rows]
     if not examples:
         raise UserError(f"{source}: there are no rows; give data that has some")
@@ -247,7 +247,7 @@ def _hub_examples(source: str, columns: Columns, split: str | None) -> list[Exam
         hub = f"and the data set (split: {split or 'any'}) could not be loaded from the Hugging Face hub"
         remedy = "check the name and the network, or give a local file instead"
         raise UserError(f"{source}: {here}; {hub} ({_reason(error)}); {remedy}") from None
-    return _examples(enumerate(rows, start=1), source, columns)
+    return _examples(enumerate(rows, start=1), source, columns, at=Path(source).name)
 
 
 def _only_split(source: str) -> str:

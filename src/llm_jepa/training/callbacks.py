@@ -43,9 +43,9 @@ class MetricsFile(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Append one line; wall-clock figures stay out, so that equal runs have equal files."""
+        """Append one line; wall-clock figures and Trainer's summary of a session stay out: equal runs have equal files."""
         del args, control, kwargs
-        if not state.is_world_process_zero or not logs:
+        if not state.is_world_process_zero or not logs or "train_loss" in logs:
             return
         values = {name: value for name, value in logs.items() if not name.endswith(("_runtime", "_per_second"))}
         with self._path.open("a", encoding="utf-8") as file:

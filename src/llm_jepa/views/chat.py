@@ -48,6 +48,19 @@ class _Skeleton:
 
     pieces: tuple[str, ...]
     order: tuple[int, ...]
+    trims: tuple["_Trim", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Trim:
+    """Which ends of a message's content the template strips of white space."""
+
+    left: bool
+    right: bool
+
+    def of(self, content: str) -> str:
+        content = content.lstrip() if self.left else content
+        return content.rstrip() if self.right else content
 
 
 def plain_template(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -79,7 +92,8 @@ class ChatRenderer:
         skeleton = self._skeleton(roles, where)
         original = [message.content for message in messages]
         expected = self._template(self._turns(roles, original), where)
-        for contents in (original, [content.strip() for content in original]):
+        trimmed = [trim.of(content) for trim, content in zip(skeleton.trims, original, strict=True)]
+        for contents in (original, trimmed, [content.strip() for content in original]):
             rendering = _fill(skeleton, contents)
             if rendering.text == expected:
                 return rendering
@@ -100,7 +114,10 @@ class ChatRenderer:
             self._merging[roles] = self._must_merge(roles, where)
             marks = [f"\x02{index}\x03placeholder\x03{index}\x02" for index in range(len(roles))]
             text = self._template(self._turns(roles, marks), where)
-            self._skeletons[roles] = _split(text, marks, roles, where)
+            spaced = self._template(self._turns(roles, [f" {mark} " for mark in marks]), where)
+            trims = tuple(_Trim(f" {mark}" not in spaced, f"{mark} " not in spaced) for mark in marks)
+            pieces, order = _split(text, marks, roles, where)
+            self._skeletons[roles] = _Skeleton(pieces, order, trims)
         return self._skeletons[roles]
 
     def _must_merge(self, roles: tuple[str, ...], where: str) -> bool:
@@ -130,7 +147,8 @@ class ChatRenderer:
         return str(text)
 
 
-def _split(text: str, marks: Sequence[str], roles: Sequence[str], where: str) -> _Skeleton:
+def _split(text: str, marks: Sequence[str], roles: Sequence[str], where: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the template's own pieces around the marks, and the order of the marks."""
     for mark, role in zip(marks, roles, strict=True):
         if text.count(mark) != 1:
             problem = "drops" if mark not in text else "repeats"
@@ -140,7 +158,7 @@ def _split(text: str, marks: Sequence[str], roles: Sequence[str], where: str) ->
     for index in order:
         before, text = text.split(marks[index])
         pieces.append(before)
-    return _Skeleton((*pieces, text), order)
+    return (*pieces, text), order
 
 
 def _fill(skeleton: _Skeleton, contents: Sequence[str]) -> Rendering:
