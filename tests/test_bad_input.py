@@ -41,7 +41,12 @@ def data(content: str | bytes) -> Callable[[Path], list[str]]:
 
 def options(*arguments: str) -> Callable[[Path], list[str]]:
     """Return a mistake in the options."""
-    return lambda here: list(arguments)
+
+    def make(here: Path) -> list[str]:
+        del here
+        return list(arguments)
+
+    return make
 
 
 def config(text: str) -> Callable[[Path], list[str]]:
@@ -145,7 +150,8 @@ def test_a_terminated_run_ends_as_an_undisturbed_one(here: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
     def start(output: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen([*command, "--output", output], env=environment, cwd=here, stderr=subprocess.PIPE, text=True)
+        with (here / f"{output}.txt").open("a") as told:
+            return subprocess.Popen([*command, "--output", output], env=environment, cwd=here, stderr=told, text=True)
 
     straight = start("straight")
     assert straight.wait(240) == 0
@@ -155,7 +161,8 @@ def test_a_terminated_run_ends_as_an_undisturbed_one(here: Path) -> None:
     while time.monotonic() < deadline and not (metrics.exists() and metrics.read_text().count("\n") > 3):
         time.sleep(0.02)
     stopped.send_signal(signal.SIGTERM)
-    _, told = stopped.communicate(timeout=120)
+    stopped.wait(120)
+    told = (here / "stopped.txt").read_text()
     assert stopped.returncode == 128 + signal.SIGTERM, told
     assert "the same command continues" in told
     assert not (here / "stopped" / "results.json").exists()
