@@ -219,3 +219,18 @@ def test_a_damaged_gguf_file_is_told_in_one_sentence(tmp_path: Path, content: by
     with pytest.raises(UserError, match="cannot load the tokenizer") as told:
         load(name=str(tmp_path / "x.gguf"))
     assert "\n" not in str(told.value)
+
+
+def test_a_model_with_fewer_weights_than_its_config_is_refused(tmp_path):
+    import json
+
+    from tests.helpers import plain_model, word_tokenizer
+
+    from llm_jepa.errors import UserError
+    from llm_jepa.model.load import ModelConfig, load_model
+
+    plain_model("llama").save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": 3}))
+    with pytest.raises(UserError, match=r"lacks \d+ weights of its own config, such as 'model.layers.2"):
+        load_model(ModelConfig(name=str(tmp_path)), word_tokenizer(), seed=0)

@@ -166,3 +166,13 @@ def test_the_extra_cost_in_tokens(layout, extra):
 def test_a_negative_number_of_slots_is_refused():
     with pytest.raises(ValueError, match=r"^k is -1, but a number of \[PRED\] tokens is 0 or more$"):
         Layout(k=-1)
+
+
+def test_framed_views_need_a_framed_tokenizer():
+    from dataclasses import replace
+
+    from llm_jepa.errors import UserError
+
+    bare = replace(TEXT_CODE, views=tuple(replace(view, framed=(), frame=0) for view in TEXT_CODE.views))
+    with pytest.raises(UserError, match="framed=True"):
+        Layout(shared=False, framed=True).forest(bare)

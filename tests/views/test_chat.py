@@ -272,3 +272,18 @@ def test_any_contents_are_found_or_refused(renderer, name, contents):
         return
     found = [rendering.text[start:end] for start, end in rendering.spans]
     assert found == contents or (name in TRIMMING | {"qwen3"} and found == [content.strip() for content in contents])
+
+
+@pytest.mark.parametrize(
+    ("template", "contents"),
+    [
+        ("{% for m in messages %}[{{ m.content if m.role == 'user' else m.content | trim }}]{% endfor %}", ("a \n", " b ")),
+        ("{% for m in messages %}[{{ m.content | trim if m.role == 'user' else m.content }}]{% endfor %}", (" a", " b\n")),
+    ],
+)
+def test_a_template_that_trims_only_some_roles_gives_their_spans(words, template, contents):
+    words.chat_template = template
+    rendering = ChatRenderer(words).render(turns(*contents, system=False), where="a:1")
+    found = [rendering.text[start:end] for start, end in rendering.spans]
+    assert [content.strip() for content in found] == ["a", "b"]
+    assert "".join(f"[{content}]" for content in found) == rendering.text

@@ -14,14 +14,19 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from llm_jepa.errors import UserError
+
+FULL = 2**20
+"""A disk with less than this free, in bytes, when a write failed is taken for full."""
 
 PACKAGES = ("llm-jepa", "torch", "transformers", "accelerate", "datasets", "tokenizers", "peft", "numpy")
 
@@ -133,6 +138,17 @@ def _remove(run: RunFolder) -> None:
         shutil.rmtree(path, ignore_errors=True)
     for path in (run.results, run.metrics, run.root / "predictions.jsonl", run.environment, run.config):
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk_explained(folder: Path) -> Iterator[None]:
+    """Turn the many errors of a full disk into one sentence; each library underneath raises another one."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if shutil.disk_usage(folder).free >= FULL:
+            raise
+        raise UserError(f"there is no space left where '{folder}' is; free some and give the same command") from error
 
 
 def write(path: Path, text: str) -> None:

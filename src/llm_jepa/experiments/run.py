@@ -17,7 +17,7 @@ from llm_jepa.evaluation.evaluate import EvaluationItem, evaluate
 from llm_jepa.experiments.card import model_card
 from llm_jepa.experiments.config import dump_experiment
 from llm_jepa.experiments.experiment import Experiment
-from llm_jepa.experiments.files import RunFolder, begin_run, check_run, environment, write_json
+from llm_jepa.experiments.files import RunFolder, begin_run, check_run, environment, full_disk_explained, write_json
 from llm_jepa.experiments.material import Material, prepare_material
 from llm_jepa.model.export import export, stop_ids
 from llm_jepa.model.load import load_model, prepare
@@ -109,10 +109,11 @@ def run_experiment(
     checkpoint = run.latest_checkpoint()
     if checkpoint is not None:
         show.say(f"continuing from {checkpoint.name}")
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    if stop.signal is not None:
-        raise Interrupted(stop.signal, trainer.state.global_step)
-    _finish(experiment, material, trainer, run, show, arm=arm or arm_name(experiment))
+    with full_disk_explained(run.root):
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        if stop.signal is not None:
+            raise Interrupted(stop.signal, trainer.state.global_step)
+        _finish(experiment, material, trainer, run, show, arm=arm or arm_name(experiment))
     processes.wait_for_everyone()
     return run
 
