@@ -90,7 +90,13 @@ def test_a_gguf_file_gives_a_model_that_trains_and_saves(tmp_path: Path, monkeyp
     file = next(smollm2().glob("*.gguf"))
     read: list[PreTrainedModel] = []
     library = AutoModelForCausalLM.from_pretrained
-    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", lambda **given: read.append(library(**given)) or read[0])
+
+    def watched(**given: Any) -> Any:
+        loaded: Any = library(**given)
+        read.append(loaded[0])
+        return loaded
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", watched)
     tokenizer = load_tokenizer(ModelConfig(name=str(file.parent), gguf=file.name))
     model: Any = load_model(ModelConfig(name=str(file)), tokenizer, seed=0)
     assert largest_difference(weights(model), weights(read[0])) == 0
