@@ -44,7 +44,7 @@ def _plain(workload: Workload, folder: Path) -> TrainerStep:
     return plain(model=workload.model(), workload=workload, folder=folder, samples=samples)
 
 
-def _ours(workload: Workload, folder: Path, *, weight: float, per_row: int = 1) -> TrainerStep:
+def _ours(workload: Workload, folder: Path, *, weight: float, per_row: int | None = None) -> TrainerStep:
     return ours(
         model=workload.packed_model(),
         workload=workload,
@@ -64,20 +64,20 @@ def _shared(workload: Workload, folder: Path) -> TrainerStep:
     return _ours(workload, folder, weight=1.0)
 
 
-def _two_a_row(workload: Workload, folder: Path) -> TrainerStep:
-    return _ours(workload, folder, weight=1.0, per_row=2)
+def _one_a_row(workload: Workload, folder: Path) -> TrainerStep:
+    return _ours(workload, folder, weight=1.0, per_row=1)
 
 
 BUILDS: dict[str, Build] = {
     "plain Trainer": _plain,
     "our NTP": _next_token,
     "LLM-JEPA shared, k = 1": _shared,
-    "LLM-JEPA shared, 2 a row": _two_a_row,
+    "LLM-JEPA shared, 1 a row": _one_a_row,
 }
 
 
 def memory(workload: Workload, *, progress: Callable[[str], None]) -> tuple[Memory, ...]:
-    """Return the peak memory of the plain Trainer, then of our next-token step and of LLM-JEPA with 1 and 2 samples a row.
+    """Return the peak memory of the plain Trainer, of our next-token step, and of LLM-JEPA as it packs and one a row.
 
     The processes come from a fork server, not from this process: a child of a large process begins with its parent's peak.
     """

@@ -69,7 +69,7 @@ class Report:
                 targets.SHARED_OVER_TOKENS.check(over_ntp / tokens),
                 trainer.check(self.ratio(variants.SHARED, variants.TRAINER)),
             ],
-            variants.SHARED_TWO: [trainer.check(self.ratio(variants.SHARED_TWO, variants.TRAINER))],
+            variants.SHARED_ONE: [trainer.check(self.ratio(variants.SHARED_ONE, variants.TRAINER))],
             variants.SHARED_ROWS: [trainer.check(self.ratio(variants.SHARED_ROWS, variants.TRAINER))],
             variants.DROPOUT_75: [targets.DROPOUT_OVER_NTP.check(self.ratio(variants.DROPOUT_75, variants.NTP))],
             variants.THREE: [targets.OFFICIAL_OVER_SHARED.check(self.ratio(variants.THREE, variants.SHARED))],

@@ -88,7 +88,7 @@ def ours(
     samples: Sequence[Sample],
     objective: JEPA,
     layout: Layout,
-    per_row: int = 1,
+    per_row: int | None = None,
 ) -> TrainerStep:
     """Return a step of `JEPATrainer`."""
     trainer = JEPATrainer(

@@ -37,7 +37,7 @@ NTP, NTP_RAW = "our NTP", "our NTP, raw"
 NTP_LOGGED = "our NTP, logged (monitors)"
 SHARED, SHARED_RAW = "LLM-JEPA shared, k = 1", "LLM-JEPA shared, k = 1, raw"
 SHARED_4, SHARED_ROWS = "LLM-JEPA shared, k = 4", "LLM-JEPA shared, 4 a row"
-SHARED_TWO = "LLM-JEPA shared, 2 a row"
+SHARED_ONE = "LLM-JEPA shared, 1 a row"
 FRAMED, BARE = "LLM-JEPA separate, framed", "LLM-JEPA separate, bare"
 DROPPED = "LLM-JEPA shared, dropped step"
 DROPOUT_75, DROPOUT_50 = "LLM-JEPA shared, dropout 0.75", "LLM-JEPA shared, dropout 0.5"
@@ -118,7 +118,7 @@ def _ours(workload: Workload, model: PreTrainedModel, folder: Path) -> list[Vari
     samples = workload.batch(workload.size.batch)
     costs = CostModel.of(model)
 
-    def make(objective: JEPA, layout: Layout, per_row: int = 1) -> TrainerStep:
+    def make(objective: JEPA, layout: Layout, per_row: int | None = None) -> TrainerStep:
         return ours(
             model=model,
             workload=workload,
@@ -137,7 +137,7 @@ def _ours(workload: Workload, model: PreTrainedModel, folder: Path) -> list[Vari
     ntp, logged, shared = (make(objective, Layout(k=1)) for objective in (none, none, trained))
     logged.trainer.state.logging_steps = 1
     dropped = dropped_only(make(dropout, Layout(k=1)), dropout)
-    two, rows = (make(trained, Layout(k=1), per_row=count) for count in (2, 4))
+    one, rows = (make(trained, Layout(k=1), per_row=count) for count in (1, 4))
     four = make(trained, Layout(k=SLOTS))
     framed = make(trained, Layout(k=1, shared=False, framed=True))
     bare = make(trained, Layout(k=1, shared=False))
@@ -148,7 +148,7 @@ def _ours(workload: Workload, model: PreTrainedModel, folder: Path) -> list[Vari
         variant(SHARED, shared, shared),
         variant(SHARED_RAW, shared, raw_ours(shared)),
         replace(variant(NTP, ntp, dropped), name=DROPPED, prepare=dropped.prepare),
-        variant(SHARED_TWO, two, two),
+        variant(SHARED_ONE, one, one),
         variant(SHARED_ROWS, rows, rows),
         variant(SHARED_4, four, four, rare=True),
         variant(BARE, bare, bare, rare=True),
