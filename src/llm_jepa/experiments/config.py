@@ -18,9 +18,15 @@ _UNKNOWN = re.compile(r"(?:Option|Key|Subkey) '([\w.]+)' is not|[Uu]nrecognized 
 _NOISE = ((re.compile(r"Problem with given class_path '[\w.]+': ?"), ""), (re.compile(r'Parser key "([\w.]+)":'), r"\1:"))
 
 
+DESCRIPTION = """Train from a YAML file and overrides: `llm-jepa train run.yaml --objective.weight 2 --layout.k 1`. The
+same command continues an interrupted run; --overwrite begins anew in a folder that holds another one. The fields of the
+objective are objective.gamma, objective.weight (lambda), objective.distance (Cosine, L2, MeanSquaredError, InfoNCE),
+objective.stop_gradient and objective.dropout; those of training are transformers' TrainingArguments."""
+
+
 def experiment_parser() -> ArgumentParser:
     """Return a parser whose options are the fields of `Experiment`, and `--config` for YAML files."""
-    parser = ArgumentParser(prog="llm-jepa train", exit_on_error=False, description="Train from a YAML file and overrides.")
+    parser = ArgumentParser(prog="llm-jepa train", exit_on_error=False, description=DESCRIPTION)
     parser.add_argument("--config", action="config", help="YAML file with the fields below; later options override it.")
     parser.add_class_arguments(Experiment, as_group=False)
     return parser
