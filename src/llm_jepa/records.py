@@ -73,6 +73,7 @@ class Prediction:
         generated: the generated text, without the stop token.
         stopped: whether a stop token ended the generation (else the token limit did).
         tokens: number of generated tokens, the stop token included.
+        likelihoods: where an answer was chosen and not generated, the log-likelihood (in nats) of each choice by its name.
     """
 
     name: str
@@ -81,3 +82,4 @@ class Prediction:
     generated: str
     stopped: bool
     tokens: int
+    likelihoods: Mapping[str, float] = field(default_factory=dict[str, float])
