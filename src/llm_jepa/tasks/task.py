@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from llm_jepa.records import Example
@@ -85,7 +86,7 @@ class Task:
         validation: how it is cut from train.
         from_file: row of the official file format -> example.
         from_hub: row with the hub's columns -> example.
-        scorer: the measures; the first is the task's own.
+        scorer: makes the scorer from the folder of data, where a task keeps what its scorer needs (Spider's databases).
         max_new_tokens: room for the longest gold answer.
         traps: what one must know before trusting a number on it, a sentence each.
     """
@@ -98,6 +99,6 @@ class Task:
     validation: Cut
     from_file: Reader
     from_hub: Reader
-    scorer: Scorer
+    scorer: Callable[[Path], Scorer]
     max_new_tokens: int = 128
     traps: tuple[str, ...] = ()
