@@ -20,6 +20,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from llm_jepa.model import openelm
 from llm_jepa.model.attention import use_packed_attention
 from llm_jepa.model.slots import add_slots
 from llm_jepa.objective.jepa import Objective
@@ -136,6 +137,8 @@ _GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
 _NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
 _MIXED = ["sliding_attention", "full_attention"]
 
+openelm.register()
+
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {}),
     "qwen3": ("qwen3", {"head_dim": 8}),
@@ -143,6 +146,17 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma2": ("gemma2", {"head_dim": 8, "sliding_window": WINDOW, "layer_types": _MIXED}),
     "gemma3": ("gemma3_text", {"head_dim": 8, "sliding_window": WINDOW, "layer_types": _MIXED}),
     "mistral": ("mistral", {"head_dim": 8, "sliding_window": WINDOW}),
+    "openelm": (
+        "openelm",
+        {
+            "head_dim": 8,
+            "num_attention_heads": [2, 4],
+            "num_key_value_heads": [1, 2],
+            "ffn_multipliers": [0.5, 1.5],
+            "ffn_dim_divisor": 8,
+            "normalize_qk_projections": True,
+        },
+    ),
     "gpt2": ("gpt2", _GPT2 | _NO_DROPOUT),
     "gpt2_dropout": ("gpt2", _GPT2),
     "phi3": ("phi3", {"sliding_window": WINDOW}),

@@ -18,7 +18,7 @@ from llm_jepa.experiments.experiment import Data, Experiment
 from llm_jepa.model.load import LoRA, ModelConfig
 from tests.experiments.small_runs import restored_logging, write_base, write_rows
 
-VERBS = ("demo", "train", "evaluate", "inspect", "export")
+VERBS = ("demo", "train", "evaluate", "inspect", "export", "data")
 
 
 @pytest.fixture(autouse=True)
@@ -65,14 +65,17 @@ def test_every_verb_explains_itself(verb: str, flag: str, capsys: pytest.Capture
     assert not shown.err
 
 
-@pytest.mark.parametrize(("verb", "most"), [("evaluate", 5), ("export", 3)])
+@pytest.mark.parametrize(("verb", "most"), [("evaluate", 8), ("export", 3)])
 def test_a_verb_has_few_options(verb: str, most: int, capsys: pytest.CaptureFixture[str]) -> None:
     main([verb, "--help"])
     options = set(re.findall(r"^  (--\w+)", capsys.readouterr().out, flags=re.MULTILINE))
     assert (
         options
         == {
-            "evaluate": {"--output", "--limit", "--split", "--max_new_tokens", "--batch_size"},
+            "evaluate": {
+                *("--output", "--limit", "--split", "--folder", "--max_new_tokens", "--batch_size"),
+                *("--scorer", "--backend"),
+            },
             "export": {"--checkpoint", "--overwrite", "--adapter"},
         }[verb]
     )

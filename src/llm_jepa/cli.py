@@ -1,26 +1,69 @@
 """The command line: thin verbs; whatever is heavy is imported inside the verb, so that `--help` is quick."""
 
 import errno
+import importlib
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from llm_jepa.errors import UserError, nearest
 
-HELP = """usage: llm-jepa VERB ...
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One command.
+
+    Attributes:
+        place: the module and the function that run it, imported only then.
+        what: its line in the help.
+    """
+
+    place: str
+    what: str
+
+    def __call__(self, arguments: list[str]) -> int:
+        """Run the command and return its exit code."""
+        module, _, function = self.place.partition(":")
+        return getattr(importlib.import_module(f"llm_jepa.{module}"), function)(arguments)
+
+
+VERBS = {
+    "demo": Verb(
+        "experiments.demonstration:demo",
+        "train plain, JEPA and shuffled-pairs arms on embedded data, and report what the numbers say",
+    ),
+    "train": Verb(
+        "experiments.training:train", "train from a YAML file and overrides; the same command continues an interrupted run"
+    ),
+    "compare": Verb(
+        "experiments.comparing:compare", "train several arms of one config with several seeds, and test the differences"
+    ),
+    "evaluate": Verb("experiments.evaluating:evaluate", "generate and score answers with a run or any model"),
+    "inspect": Verb(
+        "experiments.inspecting:inspect", "show which tokens of your data carry loss, and where the views are read"
+    ),
+    "preflight": Verb(
+        "experiments.preflight:preflight",
+        "tell in minutes what a run will cost, whether it fits, and whether its data and weight make sense",
+    ),
+    "export": Verb("experiments.exporting:export", "write a trained run as a plain Hugging Face folder"),
+    "report": Verb(
+        "experiments.reporting:report", "write one page over any set of runs: verdict, tables, tests, figures, outputs"
+    ),
+    "data": Verb("experiments.describing:data", "list the data sets of the paper; describe one of them, or your own"),
+}
+
+_HELP = """usage: llm-jepa VERB ...
 
 Train language models with next-token prediction and joint-embedding prediction in one packed forward (LLM-JEPA).
 
-  demo       train plain, JEPA and shuffled-pairs arms on embedded data, and report what the numbers say
-  train      train from a YAML file and overrides; the same command continues an interrupted run
-  evaluate   generate and score answers with a run or any model
-  inspect    show which tokens of your data carry loss, and where the views are read
-  export     write a trained run as a plain Hugging Face folder
+{verbs}
 
 `llm-jepa VERB --help` explains each.
 """
-
 
 OPTIONAL = ("matplotlib", "sklearn", "statsmodels", "gguf", "peft")
 """Packages of the extras."""
@@ -30,21 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 2 for a user's mistake, 128 + signal for an interruption."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
-        sys.stdout.write(HELP)
+        sys.stdout.write(_HELP.format(verbs="\n".join(f"  {name:<10} {verb.what}" for name, verb in VERBS.items())))
         return 0 if given else 2
-    verbs: dict[str, Callable[[list[str]], int]] = {
-        "demo": _demo,
-        "train": _train,
-        "evaluate": _evaluate,
-        "inspect": _inspect,
-        "export": _export,
-    }
     if given[0] == "--version":
         return _version()
-    if given[0] not in verbs:
-        return _fail(f"unknown command '{given[0]}'{nearest(given[0], verbs)}; `llm-jepa --help` lists them")
+    if given[0] not in VERBS:
+        return _fail(f"unknown command '{given[0]}'{nearest(given[0], VERBS)}; `llm-jepa --help` lists them")
     os.environ.setdefault("TQDM_DISABLE", "1")  # the bars of the libraries underneath; ours are rich
-    return _guarded(verbs[given[0]], given[1:])
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns when it is imported, whether it is used or not
+    return _guarded(VERBS[given[0]], given[1:])
 
 
 def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
@@ -78,36 +115,6 @@ def _version() -> int:
 
     sys.stdout.write(f"llm-jepa {version('llm-jepa')}\n")
     return 0
-
-
-def _train(arguments: list[str]) -> int:
-    from llm_jepa.experiments.training import train
-
-    return train(arguments)
-
-
-def _demo(arguments: list[str]) -> int:
-    from llm_jepa.experiments.demonstration import demo
-
-    return demo(arguments)
-
-
-def _evaluate(arguments: list[str]) -> int:
-    from llm_jepa.experiments.evaluating import evaluate
-
-    return evaluate(arguments)
-
-
-def _inspect(arguments: list[str]) -> int:
-    from llm_jepa.experiments.inspecting import inspect
-
-    return inspect(arguments)
-
-
-def _export(arguments: list[str]) -> int:
-    from llm_jepa.experiments.exporting import export
-
-    return export(arguments)
 
 
 if __name__ == "__main__":

@@ -37,3 +37,13 @@ def test_two_ranks_give_the_weights_and_logs_of_one(tmp_path: Path, kind: str, a
     alone, together = (json.loads((folder / "logs.json").read_text()) for folder in (one, two))
     for name in ("loss", "next_token", "jepa", "tokens", "cosine_matched", "cosine_gap"):
         assert [entry.get(name) for entry in alone] == pytest.approx([entry.get(name) for entry in together], abs=1e-5), name
+
+
+@pytest.mark.slow
+def test_means_over_micro_batches_are_averaged_over_ranks_and_summed_over_accumulation(tmp_path: Path) -> None:
+    one = run(tmp_path / "one", "half micro-batches", ranks=1, batch=4, accumulation=2)
+    two = run(tmp_path / "two", "micro-batches", ranks=2, batch=4)
+    assert largest_difference(load_file(one / "weights.safetensors"), load_file(two / "weights.safetensors")) < 1e-6
+    alone, together = (json.loads((folder / "logs.json").read_text()) for folder in (one, two))
+    for name in ("loss", "grad_norm", "next_token", "jepa"):
+        assert [entry.get(name) for entry in alone] == pytest.approx([entry.get(name) for entry in together], abs=1e-5), name

@@ -16,12 +16,14 @@ def main(folder: Path, kind: str, batch: int, accumulation: int) -> None:
     from tests.helpers import conversations, packed_model, train, weights
 
     from llm_jepa.objective.distances import Cosine, InfoNCE
-    from llm_jepa.objective.jepa import JEPA
+    from llm_jepa.objective.jepa import JEPA, Scope
 
     objective = {
         "cosine": JEPA(weight=1.0, distance=Cosine()),
         "infonce": JEPA(weight=0.5, distance=InfoNCE()),
         "dropout": JEPA(weight=1.0, dropout=0.5),
+        "micro-batches": JEPA(weight=1.0, normalization=Scope.micro_batch),
+        "half micro-batches": JEPA(gamma=0.5, weight=0.5, normalization=Scope.micro_batch),
     }[kind]
     model = packed_model("llama", k=2, dtype=torch.float64)
     logs = train(

@@ -14,7 +14,8 @@ from tests.helpers import plain_model
 from llm_jepa.errors import UserError
 from llm_jepa.evaluation.evaluate import PREDICTIONS, read_predictions
 from llm_jepa.experiments import evaluating
-from llm_jepa.experiments.evaluating import RESULT, SETTINGS, evaluate, weights_fingerprint
+from llm_jepa.experiments.evaluating import evaluate
+from llm_jepa.experiments.evaluation_folder import RESULT, SETTINGS, weights_fingerprint
 from llm_jepa.experiments.experiment import Data
 from llm_jepa.experiments.material import Examples
 from llm_jepa.model.load import ModelConfig
@@ -59,7 +60,10 @@ def test_a_run_is_scored_with_its_own_settings(here: Path, capsys: pytest.Captur
     assert (result["max_new_tokens"], result["batch_size"]) == (16, 4)
     low, high = result["exact_interval"]
     assert low <= result["exact"] <= high
-    assert result["stop_rate"] == 1.0
+    assert result["accuracy_interval"] == result["exact_interval"]
+    assert (result["measure"], result["accuracy"]) == ("exact", 0.8)
+    assert result["titles"] == {"exact": "exact match", "prefix": "prefix match", "stopped": "stop rate"}
+    assert result["stop_rate"] == result["stopped"] == 1.0
     assert result["environment"]["packages"]["transformers"]
     assert result["data_fingerprint"] == result["environment"]["data"]["evaluated"]
     shown = capsys.readouterr().out

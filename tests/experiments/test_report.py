@@ -4,7 +4,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.experiments.sample_runs import results, write_run, write_sweep
+from tests.experiments.sample_runs import (
+    results,
+    write_config,
+    write_environment,
+    write_grid,
+    write_run,
+    write_sweep,
+)
 
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.report import write_report
@@ -55,13 +62,13 @@ def test_the_page_has_verdict_tables_figures_and_predictions(tmp_path: Path) -> 
     assert path == tmp_path / "report.html"
     assert "JEPA with weight 0.05 scored" in page.text
     assert page.text.index("JEPA with weight") < page.text.index("Exact match (%)")
-    assert page.count("table") == 3
-    assert page.count("figure") == 9
+    assert page.count("table") == 4
+    assert page.count("figure") == 11
     assert page.count("article") == 12
     assert "How to read the measures" in page.text
     assert "learning_rate: 0.002" in page.text
     assert '"torch": "2.13.0"' in page.text
-    assert "53 examples, 6 shown" in page.text
+    assert "52 examples, 6 shown" in page.text
 
 
 def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
@@ -106,10 +113,10 @@ def test_markdown_says_the_same_and_links_its_figures(tmp_path: Path) -> None:
     assert "| Exact match (%) | 55." in text
     assert "(5 seeds, Holm over 4)" in text
     links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
-    assert len(links) == 9
+    assert len(links) == 11
     assert all((tmp_path / link).read_text().startswith("<svg") for link in links)
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 3
+    assert len(tables) == 4
     for table in tables:
         assert len({row.replace("\\|", "").count("|") for row in table}) == 1
 
@@ -167,12 +174,17 @@ def test_one_seed_shows_no_p_value(tmp_path: Path) -> None:
     assert not re.search(r"\bp\s[=<>]", page.text)
 
 
-def test_every_p_value_in_the_table_has_its_seeds_and_correction(tmp_path: Path) -> None:
-    text = write_report(write_sweep(tmp_path), title="t").read_text(encoding="utf-8")
-    table = text[text.index('<table class="tests">') :]
-    rows = re.findall(r"<tr><th scope=\"row\">.*?</tr>", table[: table.index("</table>")], re.DOTALL)
-    assert len(rows) == 4
-    assert all(re.search(r"p\W[=<>]\W\S+ \(5 seeds, Holm over 4\)", row) for row in rows)
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+@pytest.mark.parametrize("full", [False, True])
+def test_every_p_value_has_its_n_and_its_correction(tmp_path: Path, name: str, full: bool) -> None:
+    write_report(write_sweep(tmp_path, full=full), title="t")
+    text = (tmp_path / name).read_text(encoding="utf-8")
+    said = _Page(text).text if name == "report.html" else text.replace("\\", "")
+    said = said.replace("\u00a0", " ")
+    found = re.findall(r"p [=<>] ?[\d.]*\d(?=(.{0,50}))", said, re.DOTALL)
+    whole = re.compile(r" \(\d+ (seed|example)s?, (Holm over \d+|one comparison|uncorrected)\)")
+    assert len(found) == 2 + 3 * 4 + (5 if full else 0)
+    assert [rest for rest in found if not whole.match(rest)] == []
 
 
 def test_changes_of_the_configuration_are_shown(tmp_path: Path) -> None:
@@ -199,3 +211,108 @@ def test_a_corrupted_prediction_is_named_and_the_old_page_stays(tmp_path: Path) 
     with pytest.raises(UserError, match=r"predictions\.jsonl:2: "):
         write_report(tmp_path, title="t")
     assert page.read_bytes() == before
+
+
+def test_a_grid_has_named_arms_a_heat_map_and_one_chosen_on_validation(tmp_path: Path) -> None:
+    page = _Page(write_report(write_grid(tmp_path), title="t").read_text(encoding="utf-8"))
+    assert "the best of 20 arms on the validation rows, scored" in page.text
+    assert "jepa weight 0.5, k 0" in page.text
+    assert "All 21 arms" in page.text
+    assert "18 more comparisons" in page.text or "19 more comparisons" in page.text
+    assert (tmp_path / "report-figures" / "grid-1.svg").exists()
+    assert "Drawn are 2 of 21 arms." in page.text
+
+
+def test_each_arm_of_a_grid_is_compared_with_plain_training_of_its_own_rate(tmp_path: Path) -> None:
+    text = write_report(write_grid(tmp_path, rates=(1e-5, 2e-5)), title="t").read_text(encoding="utf-8")
+    page = _Page(text)
+    assert "jepa weight 4, k 4, learning rate 1e-5 over plain learning rate 1e-5" in page.text
+    assert "learning rate 1e-5 over plain learning rate 2e-5" not in page.text
+    assert "(2\u00a0seeds, Holm over 40)" in page.text
+    assert (tmp_path / "report-figures" / "grid-2.svg").exists()
+
+
+def test_what_may_be_added_to_a_run_is_shown(tmp_path: Path) -> None:
+    page = _Page(write_report(write_sweep(tmp_path, full=True), title="t").read_text(encoding="utf-8"))
+    drawn = {path.stem for path in (tmp_path / "report-figures").iterdir()}
+    assert {"eval-accuracy", "compute", "spectrum", "tsne-1", "tsne-4"} <= drawn
+    assert "Scored on the validation rows." in page.text
+    assert "Mean of the top 100 singular values" in page.text
+    assert "The same examples, one by one" in page.text
+    assert "Free continuations" in page.text
+    assert "a man riding" in page.text
+    assert "At the same compute" in page.text
+
+
+def test_continuations_do_no_harm(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, results("plain", 82, 0.5))
+    row = {"name": "1", "prompt": HOSTILE, "expected": HOSTILE, "generated": HOSTILE, "stopped": False, "tokens": 9}
+    (folder / "samples.jsonl").write_text(json.dumps(row) + "\n")
+    page = _Page(write_report(tmp_path, title="t").read_text(encoding="utf-8"))
+    assert page.count("script") + page.count("img") == 0
+    assert "did not stop within 9 tokens" in page.text
+
+
+def test_the_power_of_the_design_is_said(tmp_path: Path) -> None:
+    page = _Page(write_report(write_sweep(tmp_path / "five"), title="t").read_text(encoding="utf-8"))
+    assert re.search(r"With 5\Wseeds and this spread, a true gain of \d\.\d\Wpoints of jepa over plain would", page.text)
+    one = write_report(write_sweep(tmp_path / "one", arms=("plain", "jepa"), seeds=(82,)), title="t")
+    assert "One seed allows no test" in _Page(one.read_text(encoding="utf-8")).text
+
+
+def test_several_roots_and_another_place_for_the_report(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", results("plain", 82, 0.5))
+    write_run(tmp_path / "b", results("jepa", 82, 0.5))
+    roots = tmp_path / "a", tmp_path / "b", tmp_path / "b" / "jepa"
+    assert write_report(*roots, title="t") == tmp_path.resolve() / "report.html"
+    page = write_report(*roots, title="t", output=tmp_path / "out", remarks=["Chosen on the <test> rows."])
+    assert page == tmp_path / "out" / "report.html"
+    assert "2 runs, scored" in page.read_text(encoding="utf-8")
+    assert "Chosen on the &lt;test&gt; rows." in page.read_text(encoding="utf-8")
+
+
+def test_runs_that_did_not_finish_are_said(tmp_path: Path) -> None:
+    write_run(tmp_path, results("plain", 82, 0.5))
+    folder = write_run(tmp_path, results("jepa", 82, 0.5), metrics=[{"step": 1}])
+    write_config(folder, "jepa", 82, weight=1.0, k=1)
+    (folder / "results.json").unlink()
+    page = _Page(write_report(tmp_path, title="t").read_text(encoding="utf-8"))
+    assert "Not shown: 1 run that did not finish" in page.text
+
+
+def test_other_training_rows_are_said_and_other_test_rows_refused(tmp_path: Path) -> None:
+    for arm in ("plain", "jepa"):
+        write_environment(write_run(tmp_path, results(arm, 82, 0.5)), train=arm)
+    page = _Page(write_report(tmp_path, title="t").read_text(encoding="utf-8"))
+    assert "Not all runs were trained on the same rows: 'plain'; on others 'jepa'." in page.text
+    write_environment(write_run(tmp_path, results("other", 82, 0.5)), test="cc")
+    with pytest.raises(UserError, match=r"others than those of .* by the checksums in environment"):
+        write_report(tmp_path, title="t")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.yaml", "a: ["),
+        ("config.yaml", "text"),
+        ("environment.json", "{"),
+        ("analysis.json", "[]"),
+        ("analysis.json", '{"singular_values": ["high"]}'),
+        ("analysis.json", '{"tsne": {"text": [[1]]}}'),
+        ("samples.jsonl", '{"name": 1}\n'),
+        ("verdicts.jsonl", "{\n"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: str) -> None:
+    write_run(tmp_path, results("plain", 82, 0.5))
+    folder = write_run(tmp_path, results("jepa", 82, 0.5))
+    (folder / name).write_text(content)
+    with pytest.raises(UserError, match=re.escape(str(folder / name))):
+        write_report(tmp_path, title="t")
+
+
+def test_a_report_cannot_be_written_where_a_file_lies(tmp_path: Path) -> None:
+    write_run(tmp_path, results("plain", 82, 0.5))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is no folder and cannot become one"):
+        write_report(tmp_path, title="t", output=tmp_path / "file")

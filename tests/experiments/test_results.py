@@ -23,7 +23,7 @@ def test_runs_are_read_in_the_order_of_arms_and_seeds(tmp_path: Path) -> None:
 def test_only_the_required_keys_are_needed(tmp_path: Path) -> None:
     write_run(tmp_path, results("plain", 82, 0.5, steps=3, validation={"exact": 0.4}))
     (run,) = read_runs(tmp_path)
-    assert run.results == Results(split="test", examples=2000, exact=0.5)
+    assert run.results == Results(split="test", examples=2000, accuracy=0.5, validation=0.4)
     assert run.metrics == ()
 
 
@@ -98,7 +98,7 @@ def test_a_search_on_validation_rows_is_left_out(tmp_path: Path) -> None:
     assert len(scored_on_test(read_runs(tmp_path))) == 1
     write_run(tmp_path, results("jepa", 82, 0.5))
     (run,) = scored_on_test(read_runs(tmp_path))
-    assert run.results.exact == 0.5
+    assert run.results.accuracy == 0.5
 
 
 def test_every_arm_is_compared_with_plain_and_jepa_with_shuffled(tmp_path: Path) -> None:

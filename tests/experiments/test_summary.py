@@ -24,7 +24,7 @@ def _runs(scores: dict[str, tuple[float, ...]], **measured: float) -> list[RunSu
             results=Results(
                 split="test",
                 examples=2000,
-                exact=exact,
+                accuracy=exact,
                 weight=0.0 if arm == "plain" else 0.05,
                 retrieval_candidates=1000,
                 **(measured if arm == "jepa" else {}),
@@ -43,7 +43,7 @@ def _verdict(scores: dict[str, tuple[float, ...]], **measured: float) -> tuple[s
 def test_a_significant_gain_is_called_a_gain() -> None:
     first, second = _verdict({"plain": PLAIN, "jepa": GAINED}, **APART)
     assert first == (
-        "JEPA with weight 0.05 scored 56.8 % against 53.6 % for plain training (5 seeds, p < 0.001): "
+        "JEPA with weight 0.05 scored 56.8 % against 53.6 % for plain training, p < 0.001 (5 seeds, one comparison): "
         "a gain of 3.1 points, more than the spread over seeds explains."
     )
     assert second == (
@@ -56,7 +56,7 @@ def test_a_significant_gain_is_called_a_gain() -> None:
 def test_a_gain_that_is_not_significant_is_not_called_one() -> None:
     first, _ = _verdict({"plain": PLAIN, "jepa": SLIGHTLY})
     assert first == (
-        "JEPA with weight 0.05 scored 53.9 % against 53.6 % for plain training (5 seeds, p = 0.28): "
+        "JEPA with weight 0.05 scored 53.9 % against 53.6 % for plain training, p = 0.28 (5 seeds, one comparison): "
         "no gain was shown, as +0.3 points are within the spread over seeds; "
         "with this design a gain of 1.3 points would have been, with a probability of 80 %."
     )
@@ -66,10 +66,11 @@ def test_a_loss_is_said() -> None:
     shuffled = tuple(score + more for score, more in zip(LOST, (0.001, 0.001, 0.001, 0.001, 0.002), strict=True))
     first, second = _verdict({"plain": PLAIN, "jepa": LOST, "shuffled": shuffled})
     assert "52.4 % against 53.6 %" in first
-    assert "p = 1 after Holm over 3" in first
+    assert "p = 1 (5 seeds, Holm over 3)" in first
     assert "no gain was seen, and plain training scored higher for 5 of 5 seeds" in first
     assert second.startswith(
-        "Training on shuffled pairs scored 52.5 % against 52.4 % for real pairs: the pairing is not shown to matter (p = 1"
+        "Training on shuffled pairs scored 52.5 % against 52.4 % for real pairs: the pairing is not shown to matter, "
+        "p = 1 (5 seeds, Holm over 3)"
     )
     assert second.endswith("; whether its embeddings collapsed was not measured.")
 
@@ -79,20 +80,20 @@ def test_a_gain_that_survives_shuffling_is_not_put_down_to_the_views() -> None:
     first, second = _verdict({"plain": PLAIN, "jepa": GAINED, "shuffled": shuffled})
     assert "a gain of 3.1 points" in first
     assert second.startswith(
-        "The gain survives shuffling: pairs of different examples gained 3.1 points over plain training too (p "
+        "The gain survives shuffling: pairs of different examples gained 3.1 points over plain training too, p "
     )
     assert "so what the views say is not shown to matter" in second
 
 
 def test_a_gain_over_shuffled_pairs_speaks_for_the_pairing() -> None:
     _, second = _verdict({"plain": PLAIN, "jepa": GAINED, "shuffled": SLIGHTLY})
-    assert second.startswith("Real pairs scored 2.9 points more than shuffled ones (p ")
+    assert second.startswith("Real pairs scored 2.9 points more than shuffled ones, p ")
     assert "so the pairing has a part in the gain" in second
 
 
 def test_a_gain_over_shuffled_pairs_alone_is_no_gain() -> None:
     _, second = _verdict({"plain": PLAIN, "jepa": SLIGHTLY, "shuffled": LOST})
-    assert second.startswith("Real pairs scored 1.5 points more than shuffled ones (p ")
+    assert second.startswith("Real pairs scored 1.5 points more than shuffled ones, p ")
     assert "which is no gain over plain training" in second
 
 
@@ -156,14 +157,14 @@ def test_embeddings_without_a_gap_or_a_common_direction_hardly_tell_examples_apa
 )
 def test_collapse(matched: float | None, shuffled: float, retrieval: float | None, expected: bool | None) -> None:
     measured = Results(
-        split="test", examples=1, exact=0, cosine_matched=matched, cosine_shuffled=shuffled, retrieval_at_1=retrieval
+        split="test", examples=1, accuracy=0, cosine_matched=matched, cosine_shuffled=shuffled, retrieval_at_1=retrieval
     )
     assert collapsed(RunSummary(folder=Path(), arm="jepa", seed=1, results=measured)) is expected
 
 
 def test_plain_training_stands_beside_the_cosines() -> None:
     runs = _runs({"jepa": LOST}, **FALLEN)
-    plain = Results(split="test", examples=2000, exact=0.5, cosine_matched=0.62, cosine_shuffled=0.41)
+    plain = Results(split="test", examples=2000, accuracy=0.5, cosine_matched=0.62, cosine_shuffled=0.41)
     runs.append(RunSummary(folder=Path(), arm="plain", seed=82, results=plain))
     assert "for shuffled pairs, under plain training 0.620 and 0.410;" in verdict(runs, compare_runs(runs))[1]
 

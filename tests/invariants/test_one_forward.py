@@ -37,7 +37,7 @@ EXACT = (1e-13, 1e-13, 1e-13)
 FLOAT32_NORM = (1e-13, 1e-13, 2e-6)
 FLOAT32_SOFTMAX = (1e-6, 5e-6, 2e-5)
 
-FAMILIES = ("llama", "qwen3", "olmo2", "gemma2", "gemma3", "mistral", "gpt2", "phi3", "cohere2")
+FAMILIES = ("llama", "qwen3", "olmo2", "gemma2", "gemma3", "mistral", "openelm", "gpt2", "phi3", "cohere2")
 CASES = [(family, kind) for family in FAMILIES for kind in ("sdpa", "eager") if (family, kind) != ("gemma2", "sdpa")]
 
 

@@ -1,16 +1,30 @@
 """Which segments a sample becomes, written out for every layout."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.helpers import GROUP, TEXT_CODE
 
+from llm_jepa.errors import UserError
 from llm_jepa.packing.layout import Forest, Layout, Pair, Segment, plain_forest
 from llm_jepa.views.pairs import Direction, shuffle_pairs
+from llm_jepa.views.tokenize import MarkedView, TokenView
 
 # [1 | text 10 11 12 | 2 | code 20 21 | stop 3]
 SEQUENCE = Segment((1, 10, 11, 12, 2, 20, 21, 3), (False,) * 5 + (True,) * 3)
 BACK = Direction.code_to_text
+
+
+MARKED = replace(
+    TEXT_CODE,
+    views=tuple(
+        replace(view, tail=(3, 6), marked=MarkedView((*view.framed, 91, 90, 3, 6), len(view.framed) + 2))
+        for view in TEXT_CODE.views
+    ),
+    predictor=(91, 90),
+)
+"""The same with what the template puts after each view, 3 6, and with two [PRED] tokens of the vocabulary, 91 90."""
 
 
 def hung(ids, visible, parent=0):
@@ -176,3 +190,79 @@ def test_framed_views_need_a_framed_tokenizer():
     bare = replace(TEXT_CODE, views=tuple(replace(view, framed=(), frame=0) for view in TEXT_CODE.views))
     with pytest.raises(UserError, match="framed=True"):
         Layout(shared=False, framed=True).forest(bare)
+
+
+OFFICIAL: dict[str, Any] = {"shared": False, "framed": True}
+
+TAILED = {
+    # Framed views end in 3 6; nothing behind the place that is read is kept.
+    "last token, k 0": (Layout(k=0, last_token=-1, **OFFICIAL), (7, 10, 11, 12, 3, 6), (8, 9, 20, 21, 3, 6)),
+    "last token but one, k 0": (Layout(k=0, last_token=-2, **OFFICIAL), (7, 10, 11, 12, 3), (8, 9, 20, 21, 3)),
+    "in the content, k 0": (Layout(k=0, last_token=-4, **OFFICIAL), (7, 10, 11), (8, 9, 20)),
+    "by construction, k 2": (Layout(k=2, **OFFICIAL), (7, 10, 11, 12, 91, 90), (8, 9, 20, 21)),
+    "last token but one, k 2": (Layout(k=2, last_token=-2, **OFFICIAL), (7, 10, 11, 12, 91, 90, 3), (8, 9, 20, 21, 3)),
+    "in the tokens, k 2": (Layout(k=2, last_token=-4, **OFFICIAL), (7, 10, 11, 12, 91), (8, 9, 20)),
+    "bare, k 2": (Layout(k=2, shared=False), (10, 11, 12, 91, 90), (20, 21)),
+    "bare and before, k 2": (Layout(k=2, shared=False, prepend=True), (91, 90, 10, 11, 12), (20, 21)),
+}
+
+
+@pytest.mark.parametrize("name", TAILED)
+def test_views_of_their_own_end_where_they_are_read(name):
+    layout, predicting, predicted = TAILED[name]
+    sample = MARKED if layout.k else replace(MARKED, predictor=())
+    forest = layout.forest(sample)
+    assert forest.segments[1:] == (Segment(predicting), Segment(predicted))
+    assert forest.pairs == (Pair((1, len(predicting) - 1), (2, len(predicted) - 1)),)
+
+
+def test_slots_stand_between_the_content_and_what_the_template_puts_after_it():
+    views = tuple(replace(view, marked=None) for view in MARKED.views)
+    forest = Layout(k=2, last_token=-1, **OFFICIAL).forest(replace(MARKED, views=views, predictor=()))
+    assert forest.segments[1:] == (Segment((7, 10, 11, 12, -1, -2, 3, 6)), Segment((8, 9, 20, 21, 3, 6)))
+
+
+def test_tokens_of_the_vocabulary_hang_on_the_sequence_as_slots_do():
+    forest = Layout(k=2).forest(MARKED)
+    assert forest.segments[1:] == (hung((91, 90), 4), Segment((20, 21)))
+
+
+def test_a_view_that_predicts_and_is_predicted_is_encoded_twice_where_its_end_is_counted():
+    views = tuple(TokenView((token,), (7, token), 1, (3, 6)) for token in (10, 20, 30))
+    forest = Layout(k=1, last_token=-1, **OFFICIAL).forest(replace(MARKED, views=views, predictor=()))
+    assert [segment.ids for segment in forest.segments[1:]] == [
+        (7, 10, -1, 3, 6),
+        (7, 20, 3, 6),
+        (7, 20, -1, 3, 6),
+        (7, 30, 3, 6),
+    ]
+    assert forest.pairs == (Pair((1, 4), (2, 3)), Pair((3, 4), (4, 3)))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"last_token": 0, **OFFICIAL}, "last_token is 0, but it counts from the end: -1 is the last token"),
+        ({"last_token": -2}, "last_token counts in framed views of their own: set shared to false and framed to true"),
+        ({"last_token": -2, "shared": False}, "last_token counts in framed views of their own"),
+        ({"last_token": -2, "framed": True}, "last_token counts in framed views of their own"),
+    ],
+)
+def test_a_reading_position_that_cannot_be_counted_is_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Layout(**options)
+
+
+def test_a_view_shorter_than_the_reading_position_is_named():
+    with pytest.raises(UserError, match=r"^a:1: a view has 6 tokens, but layout.last_token is -7$"):
+        Layout(k=0, last_token=-7, **OFFICIAL).forest(replace(MARKED, predictor=()))
+
+
+def test_without_predictor_tokens_the_layout_does_not_ask_for_how_many_the_sample_was_made():
+    forest = Layout(k=0, shared=False).forest(MARKED)
+    assert forest.segments[1:] == (Segment((10, 11, 12)), Segment((20, 21)))
+
+
+def test_tokens_for_another_k_are_refused():
+    with pytest.raises(UserError, match=r"^a:1: tokenised for k = 2, but layout.k is 1$"):
+        Layout(k=1).forest(MARKED)

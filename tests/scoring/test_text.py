@@ -1,7 +1,7 @@
 import pytest
 
-from llm_jepa.records import Prediction
-from llm_jepa.scoring.text import Summary, exact_match, prefix_match, summarize
+from llm_jepa.records import Example, Message, Prediction, View
+from llm_jepa.scoring.text import EXACT, PREFIX, STOPPED, Summary, TextScorer, exact_match, prefix_match, summarize
 
 
 def prediction(expected: str, generated: str, *, stopped: bool = True, tokens: int = 4) -> Prediction:
@@ -60,3 +60,33 @@ def test_all_right_and_all_wrong_are_numbers_like_any_other(generated: str, frac
 def test_nothing_to_summarize_is_an_error():
     with pytest.raises(ValueError, match="no predictions"):
         summarize([])
+
+
+def verdicts(answer: str, generated: str, *, stopped: bool = True):
+    example = Example(name="a", messages=(Message(role="assistant", content=answer),))
+    return TextScorer()(example, prediction(answer, generated, stopped=stopped))
+
+
+def test_equality_decides_and_the_prefix_and_the_stop_rate_stand_beside_it():
+    assert TextScorer().measures == (EXACT, PREFIX, STOPPED)
+
+
+@pytest.mark.parametrize(("expected", "generated", "exact", "prefix"), VERDICTS)
+def test_the_scorer_gives_the_verdicts_as_numbers(expected: str, generated: str, exact: bool, prefix: bool):
+    assert verdicts(expected, generated) == {"exact": float(exact), "prefix": float(prefix), "stopped": 1.0}
+
+
+@pytest.mark.parametrize("answer", ["", "  \n"])
+@pytest.mark.parametrize("generated", ["", "anything"])
+def test_an_example_with_a_blank_answer_is_left_out(answer: str, generated: str):
+    assert verdicts(answer, generated) == {"exact": None, "prefix": None, "stopped": 1.0}
+
+
+def test_an_output_that_ran_into_the_token_limit_did_not_stop_and_may_be_right():
+    assert verdicts("ab", "ab", stopped=False) == {"exact": 1.0, "prefix": 1.0, "stopped": 0.0}
+
+
+def test_a_group_of_views_is_scored_against_its_last_view():
+    views = tuple(View(content=text, role="") for text in ("first", "last"))
+    given = TextScorer()(Example(name="g", messages=(), views=views), prediction("last", "last"))
+    assert given == {"exact": 1.0, "prefix": 1.0, "stopped": 1.0}

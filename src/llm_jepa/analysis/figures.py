@@ -1,4 +1,4 @@
-"""Plain data -> SVG text. The only module that imports matplotlib.
+"""Plain data -> SVG text, and what all drawings share. matplotlib is imported here and in the drawings beside it only.
 
 Every function draws one small panel and returns it as a string, so that a page can lay panels out as it likes.
 Panels are transparent and their text takes the colour around it (`currentColor`); as a file of its own, a panel follows
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -55,7 +56,7 @@ _MARKERS = ("o", "D", "s", "^", "v", "P")
 _TEXT = "#123456"
 _SIZE = (4.7, 3.0)
 _MOST_POINTS = 200
-_SETTINGS: dict[Any, Any] = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
     "text.color": _TEXT,
@@ -114,18 +115,18 @@ def training_curves(
         y_label: label of the vertical axis, with its unit.
         log: draw the vertical axis logarithmically, if all values are positive.
     """
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _panel(title, x_label, y_label)
+    with mpl.rc_context(SETTINGS):
+        figure, axes = panel(title, x_label, y_label)
         axes.grid(visible=True, axis="y")
         for arm, style in styles(arms).items():
-            x, low, mean, high = _band(curves.get(arm, ()))
+            x, low, mean, high = band(curves.get(arm, ()))
             if len(x):
                 axes.fill_between(x, low, high, color=style.colour, alpha=0.18, linewidth=0)
                 axes.plot(x, mean, color=style.colour, linestyle=style.dash, linewidth=1.6)
         if log and all(y > 0 for seeds in curves.values() for curve in seeds for _, y in curve if math.isfinite(y)):
-            _logarithmic(axes)
-        _legend(figure, [(arm, _line(style.colour, style.dash)) for arm, style in styles(arms).items() if curves.get(arm)])
-        return _svg(figure, title)
+            logarithmic(axes.yaxis)
+        legend(figure, [(arm, line(style.colour, style.dash)) for arm, style in styles(arms).items() if curves.get(arm)])
+        return svg(figure, title)
 
 
 def cosine_curves(
@@ -137,21 +138,21 @@ def cosine_curves(
     extended where values are negative.
     """
     style = styles(arms)[arm]
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _panel(f"Cosine of pairs: {arm}", x_label, "cosine")
+    with mpl.rc_context(SETTINGS):
+        figure, axes = panel(f"Cosine of pairs: {arm}", x_label, "cosine")
         axes.grid(visible=True, axis="y")
         lowest = 0.0
         dashes: tuple[LineStyleType, LineStyleType] = ("solid", (0, (2, 1.5)))
         for curves, dash in zip((matched, shuffled), dashes, strict=True):
-            x, low, mean, high = _band(curves)
+            x, low, mean, high = band(curves)
             if len(x):
                 axes.fill_between(x, low, high, color=style.colour, alpha=0.18, linewidth=0)
                 axes.plot(x, mean, color=style.colour, linestyle=dash, linewidth=1.6)
                 lowest = min(lowest, *low)
         axes.set_ylim(lowest - 0.03, 1.03)
         names = zip(("matched pairs", "shuffled pairs"), dashes, strict=True)
-        _legend(figure, [(name, _line(style.colour, dash)) for name, dash in names])
-        return _svg(figure, f"{arm}: cosine of matched and shuffled pairs")
+        legend(figure, [(name, line(style.colour, dash)) for name, dash in names])
+        return svg(figure, f"{arm}: cosine of matched and shuffled pairs")
 
 
 def seed_dots(
@@ -172,8 +173,8 @@ def seed_dots(
         chance: the value of guessing, drawn as a dotted line.
     """
     rows = {arm: _finite(values.get(arm, {})) for arm in arms}
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _panel(title, x_label, "", height=1.15 + 0.42 * len(arms))
+    with mpl.rc_context(SETTINGS):
+        figure, axes = panel(title, x_label, "", height=1.15 + 0.42 * len(arms))
         axes.grid(visible=True, axis="x")
         if chance is not None:
             axes.axvline(chance, color=_TEXT, linestyle=(0, (1, 2)), linewidth=1)
@@ -194,19 +195,20 @@ def seed_dots(
             axes.plot(dots, [y] * len(dots), style.marker, color=style.colour, alpha=0.85, markersize=5.5, mew=0)
             if dots:
                 axes.plot([sum(dots) / len(dots)] * 2, [y - 0.3, y + 0.3], color=style.colour, linewidth=2.4)
-        axes.set_yticks(range(len(arms)), [_label(arm) for arm in arms])
+        axes.set_yticks(range(len(arms)), [label(arm) for arm in arms])
         axes.set_ylim(len(arms) - 0.45, -0.55)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.08)
-        return _svg(figure, title)
+        return svg(figure, title)
 
 
-def _panel(title: str, x_label: str, y_label: str, *, height: float = _SIZE[1]) -> tuple[Figure, Axes]:
+def panel(title: str, x_label: str, y_label: str, *, height: float = _SIZE[1]) -> tuple[Figure, Axes]:
+    """Return an empty panel with its title and labels; draw within `mpl.rc_context(SETTINGS)`, height in inches."""
     figure = Figure(figsize=(_SIZE[0], height), layout="constrained")
     FigureCanvasSVG(figure)
     axes = figure.add_subplot()
-    figure.suptitle(_label(title), x=0.01, ha="left")
+    figure.suptitle(label(title), x=0.01, ha="left")
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -214,28 +216,36 @@ def _panel(title: str, x_label: str, y_label: str, *, height: float = _SIZE[1]) 
     return figure, axes
 
 
-def _logarithmic(axes: Axes) -> None:
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_locator(NullLocator())
+def logarithmic(axis: Axis) -> None:
+    """Make an axis logarithmic, with ticks at 1, 2 and 5 of each decade, or at its powers where it spans many."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.set_minor_locator(NullLocator())
 
 
-def _label(text: str) -> str:
-    # matplotlib leaves labels with a leading underscore out.
+def label(text: str) -> str:
+    """Return a name as matplotlib shows it: it leaves labels with a leading underscore out."""
     return f"\u200b{text}" if text.startswith("_") else text
 
 
-def _line(colour: str, dash: LineStyleType) -> Line2D:
+def line(colour: str, dash: LineStyleType) -> Line2D:
+    """Return a line for a legend."""
     return Line2D([], [], color=colour, linestyle=dash, linewidth=1.6)
 
 
-def _legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> None:
+def dot(colour: str, marker: str) -> Line2D:
+    """Return a marker for a legend."""
+    return Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=5, mew=0)
+
+
+def legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> None:
+    """Put names and what they look like below the panel; nothing where there are none."""
     if entries:
         columns = min(len(entries), 4 if sum(len(name) for name, _ in entries[:4]) < 32 else 2)
         # matplotlib fills columns first; people read rows.
         ordered = [entry for i in range(columns) for entry in entries[i::columns]]
-        labels = [_label(name) for name, _ in ordered]
+        labels = [label(name) for name, _ in ordered]
         figure.legend([line for _, line in ordered], labels, loc="outside lower left", ncols=columns, columnspacing=1.4)
 
 
@@ -243,7 +253,7 @@ def _finite(row: Mapping[int, float]) -> dict[int, float]:
     return {seed: value for seed, value in row.items() if math.isfinite(value)}
 
 
-def _band(curves: Sequence[Curve]) -> tuple[list[float], list[float], list[float], list[float]]:
+def band(curves: Sequence[Curve]) -> tuple[list[float], list[float], list[float], list[float]]:
     """The x values, and at each the least, the mean and the greatest y of the seeds that have it."""
     at: dict[float, list[float]] = {}
     for curve in curves:
@@ -260,8 +270,8 @@ def _thinned(curve: Curve) -> list[tuple[float, float]]:
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
 
 
-def _svg(figure: Figure, title: str) -> str:
-    """The figure as one <svg> element: no date, no document type, no metadata, no sizes that hinder scaling."""
+def svg(figure: Figure, title: str) -> str:
+    """Return the figure as one <svg> element: no date, no document type, no metadata, no sizes that hinder scaling."""
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": title}), warnings.catch_warnings():
         # The reader's fonts draw the text, so what matplotlib's own font lacks does not matter.

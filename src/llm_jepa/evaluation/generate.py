@@ -97,7 +97,11 @@ def check_prompts(model: nn.Module, prompts: Mapping[str, Sequence[int]], *, max
         prompts: token ids by the name that stands in the error message.
         max_new_tokens: most tokens generated for one prompt.
     """
-    room = context_limit(model)
+    check_room(context_limit(model), prompts, max_new_tokens=max_new_tokens)
+
+
+def check_room(room: int | None, prompts: Mapping[str, Sequence[int]], *, max_new_tokens: int) -> None:
+    """Raise `UserError` as `check_prompts` does, for a model with `room` positions (None: without a limit)."""
     for name, ids in prompts.items():
         if not ids:
             raise UserError(f"{name} has no tokens; a prompt needs at least one")
@@ -138,16 +142,16 @@ def _generate_batch(model: nn.Module, prompts: Sequence[Sequence[int]], settings
     seen = [[0] * gap + [1] * len(ids) for gap, ids in zip(gaps, prompts, strict=True)]
     device = core(model).device
     padding = _padding_masked(model) if any(gaps) else nullcontext()
-    with torch.inference_mode(), _evaluating(model), _without_own_settings(model), padding:
+    with torch.inference_mode(), evaluation_mode(model), _without_own_settings(model), padding:
         output = model.generate(  # pyright: ignore[reportCallIssue] - no method of nn.Module
             input_ids=torch.tensor(rows, device=device),
             attention_mask=torch.tensor(seen, device=device),
             generation_config=settings,
         )
-    return [_cut(row, stop_ids) for row in output[:, width:].tolist()]
+    return [cut(row, stop_ids) for row in output[:, width:].tolist()]
 
 
-def _cut(row: Sequence[int], stop_ids: Collection[int]) -> Generation:
+def cut(row: Sequence[int], stop_ids: Collection[int]) -> Generation:
     """Keep what precedes the first stop token: what follows it is padding up to the batch's longest generation."""
     end = next((place for place, token in enumerate(row) if token in stop_ids), None)
     return Generation(tokens=tuple(row[:end]), stopped=end is not None)
@@ -186,7 +190,7 @@ def _padding_masked(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put every module into evaluation mode, and afterwards exactly those back that were in training mode."""
     training = [module for module in model.modules() if module.training]
     model.eval()

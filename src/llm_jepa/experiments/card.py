@@ -9,6 +9,8 @@ from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.views.chat import PINNED_ARGUMENTS
 
+_SHOWN = ("examples", "exact", "prefix", "stop_rate", "cosine_gap", "retrieval_at_1", "effective_rank")
+
 
 def model_card(experiment: Experiment, results: Mapping[str, Any], *, step: int | None = None) -> str:
     """Return README.md for the exported folder: origin, JEPA settings, results, how to use it.
@@ -98,7 +100,7 @@ def _results(results: Mapping[str, Any]) -> str:
     measured = [
         f"| {name} | {value:.4g} |"
         for name, value in results.items()
-        if name in ("examples", "exact", "prefix", "stop_rate", "cosine_gap", "retrieval_at_1", "effective_rank")
+        if name in (*results.get("titles", {}), *_SHOWN) and isinstance(value, int | float)
     ]
     table = "\n".join(["| measure | value |", "|---|---|", *measured]) if measured else "None were measured."
     return f"## Results on held-out rows ({results.get('split', 'none')})\n\n{table}\n"

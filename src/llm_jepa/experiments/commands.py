@@ -1,5 +1,6 @@
 """What the verbs of the command line share: parsing, help, paths."""
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,3 +34,19 @@ def existing_folder(name: str) -> Path:
     if not path.is_dir():
         raise UserError(f"there is no folder '{name}'")
     return path
+
+
+def split_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Parse a verb's own options and return them with the rest, which are fields of the config.
+
+    Args:
+        parser: made with `exit_on_error=False` and `allow_abbrev=False`.
+        arguments: the command line after the verb.
+
+    Raises:
+        UserError: an option of the verb has no value, or a wrong one.
+    """
+    try:
+        return parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise UserError(" ".join(str(error).split())) from error

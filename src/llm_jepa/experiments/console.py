@@ -6,8 +6,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from llm_jepa.experiments.measures import counted, p_cell, points, rows
+from llm_jepa.experiments.measures import counted, points, rows
 from llm_jepa.experiments.results import RunSummary, arms, compare_runs, of_arm
+from llm_jepa.experiments.significance import p_cell
 
 
 def table(runs: Sequence[RunSummary]) -> Table:
@@ -29,5 +30,5 @@ def table(runs: Sequence[RunSummary]) -> Table:
         f"{item.treatment} over {item.control}: {points(item.gain)} points, {p_cell(item)}" for item in compare_runs(runs)
     ]
     if gains:
-        result.caption = Text("\n".join(["One-tailed paired t-tests on exact match:", *gains]))
+        result.caption = Text("\n".join([f"One-tailed paired t-tests on {runs[0].results.measure}:", *gains]))
     return result

@@ -190,7 +190,7 @@ def _job(plan: Plan, arm: str, seed: int, *, weight: float, shuffle: bool = Fals
 
 def _validation(job: Job) -> float:
     results: dict[str, Any] = json.loads((Path(job.experiment.output) / "results.json").read_text(encoding="utf-8"))
-    return float(results["validation"]["exact"])
+    return float(results["validation"]["accuracy"])
 
 
 def _relabel(job: Job) -> None:

@@ -1,58 +1,43 @@
-"""`llm-jepa evaluate`: answers of a run, or of any model, to any data, generated greedily and scored.
+"""`llm-jepa evaluate`: answers of a run, or of any model, to any data, made greedily or chosen, and scored.
 
-An evaluation is a folder; killed and started again, it ends with the same predictions.
-
-evaluation-settings.json   which model, data and limits; written first, so that two evaluations never mix in one folder
-predictions.jsonl          one line an example, written batch by batch
-evaluation.json            the scores, written last: a folder with it is finished
+An evaluation is a folder (`experiments.evaluation_folder`); killed and started again, it ends with the same predictions.
 """
 
-import hashlib
-import json
 from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
-from rich.table import Table
-from torch import nn
-from transformers import PreTrainedModel
 
 from llm_jepa.errors import UserError, nearest
 from llm_jepa.evaluation.evaluate import evaluate as predict
+from llm_jepa.experiments.answers import Limits, answer_limit, chooses, scorer_of, stops
+from llm_jepa.experiments.backends import Asking, Backend, make_answerer
 from llm_jepa.experiments.commands import asks_for_help, parse
-from llm_jepa.experiments.config import load_experiment
+from llm_jepa.experiments.config import load_experiment, plain
+from llm_jepa.experiments.evaluation_folder import RESULT, finished, open_folder, weights_fingerprint
 from llm_jepa.experiments.experiment import NL_REGEX, Data, Evaluation
 from llm_jepa.experiments.files import RunFolder, environment, write_json
 from llm_jepa.experiments.material import read_sources
-from llm_jepa.experiments.measures import percent
 from llm_jepa.experiments.progress import live
 from llm_jepa.experiments.quiet import quiet_libraries
-from llm_jepa.experiments.run import Show, items
-from llm_jepa.experiments.statistics import bootstrap_interval
-from llm_jepa.model.export import stop_ids
+from llm_jepa.experiments.scores import intervals, scores, table, verdicts
+from llm_jepa.experiments.show import Show
 from llm_jepa.model.load import ModelConfig, load_model, load_tokenizer
 from llm_jepa.model.parts import input_embedding
 from llm_jepa.records import Example, Prediction
-from llm_jepa.scoring.text import exact_match, summarize
+from llm_jepa.scoring.scorer import Scorer
+from llm_jepa.tasks.draw import draw
 from llm_jepa.tasks.files import fingerprint, read_examples
+from llm_jepa.tasks.registry import TASKS, find_task
+from llm_jepa.tasks.sources import read_task
+from llm_jepa.tasks.task import TEST
 from llm_jepa.views.chat import plain_template
-from llm_jepa.views.special import eos_id, pad_id
 from llm_jepa.views.tokenize import Tokenizer
-
-SETTINGS, RESULT = "evaluation-settings.json", "evaluation.json"
-
-_IDENTITY = {
-    "weights": "of another model",
-    "data_fingerprint": "of other examples",
-    "max_new_tokens": "with another max_new_tokens",
-    "stop_ids": "with other stop tokens",
-}
-"""The settings that must agree for an evaluation to go on, and what it is when one does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +75,14 @@ def evaluate(arguments: Sequence[str]) -> int:
     if asks_for_help(arguments):
         parser.print_help()
         return 0
-    options = parse(parser, arguments)
+    options = parser.instantiate(parse(parser, arguments))
     console = Console(stderr=True)
     quiet_libraries(console)
     subject = _subject(options.model)
     folder = Path(options.output or f"{subject.output}-{_stem(options.data)}")
     with live(console) as show:
-        scores = _evaluate(subject, options, folder, show)
-    Console().print(_table(scores))
+        scorer, result = _evaluate(subject, options, folder, show)
+    Console().print(table(scorer, result))
     console.print(f"{folder / RESULT} holds the scores, and predictions.jsonl beside it the answers", markup=False)
     return 0
 
@@ -107,15 +92,20 @@ def _parser() -> ArgumentParser:
         prog="llm-jepa evaluate",
         exit_on_error=False,
         allow_abbrev=False,
-        description="Generate and score answers. The same command continues an interrupted evaluation.",
+        description="Make and score answers. The same command continues an interrupted evaluation. "
+        f"DATA is a task ({', '.join((*TASKS, NL_REGEX))}), a file, a folder or a Hugging Face data set.",
     )
+    number = _Count()
     parser.add_argument("model", metavar="MODEL", help="A run folder, a model folder, a Hugging Face name or a .gguf file.")
-    parser.add_argument("data", metavar="DATA", help="A file, a folder, a Hugging Face data set, or nl_regex.")
+    parser.add_argument("data", metavar="DATA", help="A task, a file, a folder, or a Hugging Face data set.")
     parser.add_argument("--output", metavar="FOLDER", help="Where the results go; by default a folder named by the two.")
-    parser.add_argument("--limit", type=_Count(), metavar="N", help="Only the first N examples.")
-    parser.add_argument("--split", metavar="S", help="The split of a Hugging Face data set, or of nl_regex (then test).")
-    parser.add_argument("--max_new_tokens", type=_Count(), metavar="N", help="Longest answer in tokens; the run's, or 128.")
-    parser.add_argument("--batch_size", type=_Count(), metavar="N", help="Answers generated at a time; the run's, or 32.")
+    parser.add_argument("--limit", type=number, metavar="N", help="Only N examples, a fixed draw from all over.")
+    parser.add_argument("--split", metavar="S", help="The split of a task (then test) or of a Hugging Face data set.")
+    parser.add_argument("--folder", metavar="DIR", help="Where the files of tasks lie; the run's, or data.")
+    parser.add_argument("--max_new_tokens", type=number, metavar="N", help="Longest answer in tokens; the task's, or 128.")
+    parser.add_argument("--batch_size", type=number, metavar="N", help="Answers made at a time; the run's, or 32.")
+    parser.add_argument("--scorer", type=Scorer | None, help="What judges: one of the scorers instead of the task's own.")
+    parser.add_argument("--backend", type=Backend, default=Backend.transformers, help="What generates.")
     return parser
 
 
@@ -154,141 +144,98 @@ def _stem(name: str) -> str:
     return last
 
 
-def _evaluate(subject: Subject, options: Namespace, folder: Path, show: Show) -> Mapping[str, Any]:
-    """Generate and score what is not finished, and return the scores."""
+def _evaluate(subject: Subject, options: Namespace, folder: Path, show: Show) -> tuple[Scorer, Mapping[str, Any]]:
+    """Answer and score what is not finished, and return the scores with what judged them."""
     show.say("reading the data")
     examples = _examples(subject.data, options)
-    show.say("loading the model")
-    tokenizer = Tokenizer(load_tokenizer(subject.model), arguments=subject.model.template_arguments)
-    hub = tokenizer.tokenizer
-    if hub.chat_template == plain_template(hub):
-        show.say("there is no chat template: prompts are in the plain format")
-    model = load_model(subject.model, hub, seed=0).to(_device())  # pyright: ignore[reportArgumentType]
-    ends = {sample.sequences[-1].ids[-1] for sample in tokenizer.samples(examples)}
+    asking = _asking(subject, options, examples, show)
+    scorer, limits = asking.scorer, asking.limits
     settings = {
         "model": options.model,
         "data": options.data,
-        "weights": weights_fingerprint(model),
+        "weights": weights_fingerprint(asking.model),
         "data_fingerprint": fingerprint(examples),
-        "max_new_tokens": options.max_new_tokens or subject.evaluation.max_new_tokens,
-        "stop_ids": list(stop_ids(hub, model, ends)),
+        "answers": "chosen" if chooses(scorer) else "generated",
+        "backend": options.backend.name,
+        "max_new_tokens": limits.max_new_tokens,
+        "stop_ids": list(limits.stop_ids),
     }
-    _open(folder, settings)
-    if (folder / RESULT).exists():
+    open_folder(folder, settings)
+    if (before := finished(folder, scorer=plain(scorer))) is not None:
         show.say("this evaluation is finished; nothing is generated again")
-        return json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    batch_size = options.batch_size or subject.evaluation.batch_size
-    show.say(f"generating {len(examples)} answers")
-    predictions = _predict(model, tokenizer, examples, settings, batch_size=batch_size, folder=folder, show=show)
+        return scorer, before
+    predictions = _predict(asking, options.backend, examples, folder, show)
+    found = verdicts(scorer, examples, predictions)
     versions = environment({"evaluated": fingerprint(examples)})
-    scores = _scores(predictions) | settings | {"batch_size": batch_size, "environment": versions}
-    write_json(folder / RESULT, scores)
-    return scores
+    result = {**scores(scorer, found, predictions), **intervals(scorer, found), **settings}
+    result |= {"scorer": plain(scorer), "batch_size": limits.batch_size, "environment": versions}
+    for sentence in result.get("unknown", {}).values():
+        show.say(sentence)
+    write_json(folder / RESULT, result)
+    return scorer, result
+
+
+def _asking(subject: Subject, options: Namespace, examples: Sequence[Example], show: Show) -> Asking:
+    """Load the model, and settle how its answers are made and judged: by the command line, the run, or the task."""
+    own = _own_settings(subject, options.data)
+    scorer = options.scorer or scorer_of(options.data, own, folder=_data_folder(subject.data, options))
+    show.say("loading the model")
+    tokenizer = Tokenizer(load_tokenizer(subject.model), **subject.model.rendering)
+    hub = tokenizer.tokenizer
+    if hub.chat_template == plain_template(hub):
+        show.say("there is no chat template: prompts are in the plain format")
+    model = load_model(subject.model, hub, seed=0)
+    limits = Limits(
+        stop_ids=stops(model, tokenizer, tokenizer.samples(examples)),
+        max_new_tokens=options.max_new_tokens or answer_limit(options.data, own),
+        batch_size=options.batch_size or own.batch_size,
+    )
+    return Asking(source=subject.model, model=model, tokenizer=tokenizer, scorer=scorer, limits=limits)
+
+
+def _data_folder(data: Data, options: Namespace) -> Path:
+    return Path(options.folder or data.folder)
+
+
+def _own_settings(subject: Subject, source: str) -> Evaluation:
+    """Return the settings for a source: those of the run, but a task that the run does not know has its own."""
+    known = {subject.data.train, subject.data.validation, subject.data.test}
+    if source in known or (source != NL_REGEX and find_task(source) is None):
+        return subject.evaluation
+    return Evaluation(batch_size=subject.evaluation.batch_size)
 
 
 def _examples(data: Data, options: Namespace) -> tuple[Example, ...]:
     """Return the examples to answer, and make sure that each can be answered and scored."""
-    source, split = options.data, options.split
+    source, split, task = options.data, options.split, find_task(options.data)
     if source == NL_REGEX:
         made = read_sources(data if data.train == NL_REGEX else Data(train=NL_REGEX))
         splits = {"train": made.train, "validation": made.validation, "test": made.test}
         if split is not None and split not in splits:
             raise UserError(f"{source} has the splits {', '.join(splits)}, and no '{split}'{nearest(split, splits)}")
-        found = splits[split or "test"]
+        found = splits[split or TEST]
+    elif task is not None:
+        found = read_task(task, split or TEST, folder=_data_folder(data, options))
     else:
         found = tuple(read_examples(source, columns=data.columns, split=split))
-    examples = found[: options.limit]
+    examples = draw(found, options.limit)
     for example in examples:
         if not example.messages:
             raise UserError(f"{example.name}: a list of views has no prompt and no answer; give data with both")
     return examples
 
 
-def _device() -> torch.device:
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-
-
-def weights_fingerprint(model: nn.Module) -> str:
-    """Return a SHA-256 (hexadecimal) of names, shapes and evenly spaced values of all weights, the same on every device.
-
-    Up to 4096 values a tensor are read, so that it takes a moment for any size; training moves all of them.
-    """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        values = tensor.flatten()[:: max(1, tensor.numel() // 4096)]
-        digest.update(values.to(device="cpu", dtype=torch.float64).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _open(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Make the folder of an evaluation with these settings, or make sure that it is that."""
-    remedy = "give another folder with `--output`, or move it away"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"output: '{folder}' is no folder and cannot become one; {remedy}") from error
-    path = folder / SETTINGS
-    if not path.exists():
-        if any(not entry.name.endswith(".partial") for entry in folder.iterdir()):
-            raise UserError(f"output: '{folder}' is not empty and holds no evaluation; {remedy}")
-        write_json(path, settings)
-        return
-    try:
-        before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: no JSON object ({error}); {remedy}") from error
-    other = [what for name, what in _IDENTITY.items() if before.get(name) != settings[name]]
-    if other:
-        raise UserError(f"output: '{folder}' holds an evaluation {' and '.join(other)}; {remedy}")
-
-
-def _predict(
-    model: PreTrainedModel,
-    tokenizer: Tokenizer,
-    examples: Sequence[Example],
-    settings: Mapping[str, Any],
-    *,
-    batch_size: int,
-    folder: Path,
-    show: Show,
-) -> list[Prediction]:
-    hub = tokenizer.tokenizer
-    asked = items(tokenizer, examples)
-    known = input_embedding(model).num_embeddings
-    if max(max(item.prompt_ids) for item in asked) >= known:
+def _predict(asking: Asking, backend: Backend, examples: Sequence[Example], folder: Path, show: Show) -> list[Prediction]:
+    """Answer the examples; what is finished is kept in the folder."""
+    known = input_embedding(asking.model).num_embeddings
+    if max(max(asking.tokenizer.prompt_ids(example)) for example in examples) >= known:
         raise UserError(f"the tokenizer has tokens that the model lacks (it knows {known}); they do not belong together")
+    answers = make_answerer(backend, asking, examples)
+    items = answers.items(asking.tokenizer, examples)
+    show.say(f"{'weighing' if chooses(asking.scorer) else 'generating'} {len(items)} answers")
     try:
-        return predict(
-            model,
-            asked,
-            decode=lambda ids: str(hub.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)),
-            stop_ids=settings["stop_ids"],
-            pad_id=pad_id(hub) if pad_id(hub) < known else eos_id(hub),
-            max_new_tokens=settings["max_new_tokens"],
-            batch_size=batch_size,
-            folder=folder,
-            progress=show.evaluate,
-        )
+        return predict(answers, items, folder=folder, progress=show.evaluate)
     except torch.OutOfMemoryError as error:
+        many = f"{answers.batch_size} answers at a time"
         remedy = "give the same command with a smaller `--batch_size`; what is finished is kept"
-        raise UserError(f"the memory of the device is too small for {batch_size} answers at a time; {remedy}") from error
-
-
-def _scores(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """Return the scores; the interval says how far another set of as many examples could differ."""
-    correct = [exact_match(each.expected, each.generated) for each in predictions]
-    interval = bootstrap_interval(correct, seed=0) if len(correct) > 1 else None
-    return {**asdict(summarize(predictions)), "exact_interval": interval}
-
-
-def _table(scores: Mapping[str, Any]) -> Table:
-    low, high = scores["exact_interval"] or (0, 0)
-    width = f"  (95 % interval {percent(low)} to {percent(high)})" if low < high else ""
-    table = Table(show_header=False)
-    table.add_row("examples", str(scores["examples"]))
-    table.add_row("exact match", percent(scores["exact"]) + width)
-    table.add_row("begins with the answer", percent(scores["prefix"]))
-    table.add_row("stopped by itself", percent(scores["stop_rate"]))
-    table.add_row("tokens an answer", f"{scores['mean_tokens']:.1f}")
-    return table
+        raise UserError(f"the memory of the device is too small for {many}; {remedy}") from error

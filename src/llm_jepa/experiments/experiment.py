@@ -11,6 +11,7 @@ from llm_jepa.model.load import ModelConfig
 from llm_jepa.objective.jepa import JEPA
 from llm_jepa.packing.collate import OverLength
 from llm_jepa.packing.layout import Layout
+from llm_jepa.scoring.scorer import Scorer
 from llm_jepa.tasks.columns import Columns
 from llm_jepa.views.tokenize import Labels
 
@@ -41,16 +42,20 @@ class Data:
     """Where examples come from.
 
     Attributes:
-        train: a file (JSONL, JSON, CSV, TSV, Parquet, also .gz), a folder of such files, a Hugging Face data set, or
-            "nl_regex" for the embedded generator.
-        validation: a held-out source on which choices are made.
-        test: a held-out source that is only scored.
-        train_split: split of a Hugging Face data set for training.
+        train: a task's name, which also gives validation and test where those are not named; a file (JSONL, JSON, CSV, TSV,
+            Parquet, also .gz), a folder of such files, a Hugging Face data set, or "nl_regex" for the embedded generator. A
+            task's name wins over a file or folder of that name; write ./gsm8k for those.
+        validation: a held-out source on which choices are made; of a task its validation split.
+        test: a held-out source that is only scored; of a task its test split.
+        folder: where the files of tasks lie; what is not there comes from the hub.
+        train_split: split of a task or a Hugging Face data set for training.
         validation_split: its split for validation.
         test_split: its split for testing.
         columns: which columns are what; detected when not named.
-        limit: use only the first examples of the training source.
-        eval_limit: use only the first examples of the held-out sources.
+        validation_size: rows that a training task holds out for validation; None: as the task says; 0: none, which is the
+            paper's protocol.
+        limit: use only so many examples of the training source, a fixed draw from all over it.
+        eval_limit: use only so many examples of each held-out source, drawn likewise.
         max_length: longest sample, in tokens of context; None: what the model allows.
         over_length: what happens to a longer one; nothing is ever cut.
         shuffle_pairs: give every sample another sample's Code as its second view: the control.
@@ -59,10 +64,12 @@ class Data:
     train: str
     validation: str | None = None
     test: str | None = None
+    folder: str = "data"
     train_split: str = "train"
     validation_split: str = "validation"
     test_split: str = "test"
     columns: Columns = field(default_factory=Columns)
+    validation_size: int | None = None
     limit: int | None = None
     eval_limit: int | None = None
     max_length: int | None = None
@@ -74,6 +81,8 @@ class Data:
         for name, value in (("limit", self.limit), ("eval_limit", self.eval_limit), ("max_length", self.max_length)):
             if value is not None and value < 1:
                 raise ValueError(f"data.{name} is {value}, but it is at least 1")
+        if self.validation_size is not None and self.validation_size < 0:
+            raise ValueError(f"data.validation_size is {self.validation_size}, but it is 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,19 +105,23 @@ class Packing:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How answers are generated for scoring, greedily.
+    """How answers are made for scoring, and judged.
 
     Attributes:
-        max_new_tokens: limit of an answer, in tokens.
-        batch_size: answers generated at a time.
+        max_new_tokens: limit of an answer, in tokens; None: the task's, and 128 for other data.
+        batch_size: answers made at a time.
+        scorer: what judges the answers; None: the task's scorer, and equality of text for other data.
+        each_epoch: answer and score the validation split (the test split, where there is none) after every epoch too.
     """
 
-    max_new_tokens: int = 128
+    max_new_tokens: int | None = None
     batch_size: int = 32
+    scorer: Scorer | None = None
+    each_epoch: bool = False
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.max_new_tokens < 1 or self.batch_size < 1:
+        if self.batch_size < 1 or (self.max_new_tokens is not None and self.max_new_tokens < 1):
             raise ValueError("evaluation.max_new_tokens and evaluation.batch_size are at least 1")
 
 
@@ -125,6 +138,8 @@ class Experiment:
         objective: gamma, weight (lambda), distance, loss dropout.
         packing: how samples become rows.
         training: plain `TrainingArguments` of transformers, over `TRAINING_DEFAULTS`.
+        max_flops: train for so many floating-point operations, however many epochs that is, instead of
+            `training.num_train_epochs`: ends with the step that reaches them, and the learning rate's schedule ends there.
         evaluation: how answers are generated.
         seed: of everything drawn: data order, random weights, slots, loss dropout, shuffled pairs.
     """
@@ -137,11 +152,16 @@ class Experiment:
     objective: JEPA = field(default_factory=JEPA)
     packing: Packing = field(default_factory=Packing)
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    max_flops: float | None = None
     evaluation: Evaluation = field(default_factory=Evaluation)
     seed: int = 82
 
     def __post_init__(self) -> None:
-        """Check `training`, whose fields are transformers'."""
+        """Check `training`, whose fields are transformers', and what ends it."""
+        if self.max_flops is not None and not self.max_flops > 0:
+            raise ValueError(f"max_flops is {self.max_flops}, but a training takes more than 0 operations")
+        if self.max_flops is not None and "max_steps" in self.training:
+            raise UserError("max_flops and training.max_steps both say when training ends; give one of them")
         known = TrainingArguments.__dataclass_fields__
         for name in self.training:
             if name in _OWNED:

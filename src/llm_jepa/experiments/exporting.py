@@ -150,7 +150,7 @@ def _write_checkpoint(experiment: Experiment, source: Source, target: Path, *, o
         )
         stops = stop_ids(tokenizer, model, _ends(experiment, tokenizer))
     else:
-        base = load_model(experiment.model, tokenizer, seed=experiment.seed)
+        base = load_model(replace(experiment.model, lora=None), tokenizer, seed=experiment.seed)  # never rounded to 4 bits
         stops = stop_ids(tokenizer, base, _ends(experiment, tokenizer))
         model = _adapted(base, source)
     card = model_card(experiment, source.results, step=source.step)
@@ -165,9 +165,9 @@ def _tokenizer(experiment: Experiment, source: Source) -> PreTrainedTokenizerBas
 def _ends(experiment: Experiment, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Return the token that the chat template closes an answer with, and so every trained sequence ended."""
     turns = tuple(Message(role=role, content="a") for role in (SYSTEM, USER, ASSISTANT))
-    rendering = Tokenizer(tokenizer, arguments=experiment.model.template_arguments)
+    rendering = Tokenizer(tokenizer, **experiment.model.rendering)
     sample = next(iter(rendering.samples([Example(name="an empty conversation", messages=turns)])))
-    return {sample.sequences[0].ids[-1]}
+    return {sample.sequences[0].stop}
 
 
 def _adapted(base: PreTrainedModel, source: Source) -> nn.Module:

@@ -7,6 +7,8 @@ predictions.jsonl   one line a test example
 results.json        the figures, written last: a folder with it is finished
 checkpoints/        what an interrupted run continues from
 model/              the trained model, a plain Hugging Face folder
+predictor.safetensors   its [PRED] slots, where there are any; reading embeddings as in training needs them
+analysis.json       geometry of the embeddings, where `llm-jepa analyze` measured it
 """
 
 import importlib.metadata
@@ -27,6 +29,9 @@ from llm_jepa.errors import UserError
 
 FULL = 2**20
 """A disk with less than this free, in bytes, when a write failed is taken for full."""
+
+FORMAT = 1
+"""Version of the run folder; it grows when a key changes its meaning or goes (docs/run-folder.md)."""
 
 PACKAGES = ("llm-jepa", "torch", "transformers", "accelerate", "datasets", "tokenizers", "peft", "numpy")
 
@@ -62,6 +67,11 @@ class RunFolder:
         return self.root / "results.json"
 
     @property
+    def epochs(self) -> Path:
+        """The answers after each epoch: a folder for each, named by its optimizer step."""
+        return self.root / "epochs"
+
+    @property
     def checkpoints(self) -> Path:
         """Trainer's output folder."""
         return self.root / "checkpoints"
@@ -70,6 +80,16 @@ class RunFolder:
     def model(self) -> Path:
         """The trained model."""
         return self.root / "model"
+
+    @property
+    def predictor(self) -> Path:
+        """The [PRED] slots of the trained model; absent where it has none."""
+        return self.root / "predictor.safetensors"
+
+    @property
+    def analysis(self) -> Path:
+        """What `llm-jepa analyze` measured on the trained model."""
+        return self.root / "analysis.json"
 
     def latest_checkpoint(self) -> Path | None:
         """Return the newest whole checkpoint: one whose last file, the trainer's state, is readable."""
@@ -134,9 +154,18 @@ def _check_same(run: RunFolder, config: str) -> None:
 
 def _remove(run: RunFolder) -> None:
     """Remove a run's own files and folders, and nothing else that may lie there."""
-    for path in (run.checkpoints, run.model, run.root / "validation", *run.root.glob("evaluation-*")):
+    for path in (run.checkpoints, run.model, run.epochs, run.root / "validation", *run.root.glob("evaluation-*")):
         shutil.rmtree(path, ignore_errors=True)
-    for path in (run.results, run.metrics, run.root / "predictions.jsonl", run.environment, run.config):
+    files = (
+        run.results,
+        run.analysis,
+        run.metrics,
+        run.predictor,
+        run.root / "predictions.jsonl",
+        run.environment,
+        run.config,
+    )
+    for path in files:
         path.unlink(missing_ok=True)
 
 
@@ -170,6 +199,7 @@ def environment(fingerprints: Mapping[str, str]) -> dict[str, Any]:
     """Return what a run ran on: versions, machine, data fingerprints; no names, paths or secrets."""
     versions = {name: version for name in PACKAGES if (version := _version(name))}
     return {
+        "format": FORMAT,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "packages": versions,

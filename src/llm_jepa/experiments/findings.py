@@ -55,9 +55,9 @@ def no_labels(samples: Sequence[Sample]) -> Finding | None:
 
 def untrained_stop(samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase) -> Finding | None:
     """Find samples whose last token, which ends the answer, carries no loss."""
-    bare = [sample for sample in samples if any(not item.trained[-1] for item in sample.sequences)]
+    bare = [sample for sample in samples if any(not item.trained[-1 - item.after] for item in sample.sequences)]
     remedy = "The model does not learn to end an answer; set `labels: answer`"
-    if bare and all(item.ids[-1] == pad_id(tokenizer) for item in bare[0].sequences):
+    if bare and all(item.stop == pad_id(tokenizer) for item in bare[0].sequences):
         stop = tokenizer.convert_ids_to_tokens(pad_id(tokenizer))
         remedy = f"`labels: official` leaves out the pad token, here also the stop token {stop}. {remedy}"
     names = [sample.name for sample in bare]

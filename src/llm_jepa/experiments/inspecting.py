@@ -16,15 +16,17 @@ from transformers import AutoConfig
 
 from llm_jepa.errors import UserError
 from llm_jepa.experiments import findings
+from llm_jepa.experiments.answers import answer_limit
 from llm_jepa.experiments.commands import asks_for_help, config_first
 from llm_jepa.experiments.config import parse_experiment
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.findings import Finding, Severity
-from llm_jepa.experiments.material import Material, prepare_material
+from llm_jepa.experiments.material import Material, prepare_material, source_of
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.token_view import Cell, Pieces, legend, picture, segments
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.packing.layout import Layout
+from llm_jepa.views.predictor import Predictor
 from llm_jepa.views.tokenize import Sample
 
 OPTION = "--examples"
@@ -175,7 +177,8 @@ def _token_checks(experiment: Experiment, material: Material) -> Iterator[Findin
 
 def _model_checks(experiment: Experiment, material: Material, shape: ModelShape) -> Iterator[Finding | None]:
     tokens = len(material.tokenizer.tokenizer)
-    if shape.vocabulary is not None and tokens > shape.vocabulary:
+    grows = experiment.model.predictor is Predictor.vocabulary
+    if shape.vocabulary is not None and tokens > shape.vocabulary and not grows:
         remedy = "training will refuse it; give the model's own tokenizer"
         yield Finding(Severity.error, f"The tokenizer has {tokens:,} tokens, the model only {shape.vocabulary:,}; {remedy}.")
     limits = {"the model's positions": shape.positions, "data.max_length": experiment.data.max_length}
@@ -212,9 +215,11 @@ def _scoring_checks(experiment: Experiment, material: Material, shape: ModelShap
     """Yield what is found on the examples that the run will be scored on; answers of the training set stand in for none."""
     splits = {"test": material.test and material.examples.test, "validation": material.examples.validation}
     split = next((name for name, examples in splits.items() if examples), "training")
-    examples, limit = splits.get(split, material.examples.train), experiment.evaluation.max_new_tokens
+    examples, held_out = splits.get(split, material.examples.train), split in splits
+    source = source_of(experiment.data, split) if held_out else None
+    limit = answer_limit(source or experiment.data.train, experiment.evaluation)
     yield findings.long_answers(examples, material.tokenizer.tokenizer, limit=limit, split=split)
-    if split != "training" and shape.positions is not None:
+    if held_out and shape.positions is not None:
         yield findings.no_room(material.tokenizer, examples, positions=shape.positions, limit=limit, split=split)
 
 

@@ -1,16 +1,25 @@
 """What a run works on: examples read, tokenizer loaded, samples made. Needs no model weights."""
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.experiment import NL_REGEX, Data, Experiment
 from llm_jepa.model.load import load_tokenizer
+from llm_jepa.model.parts import context_limit
 from llm_jepa.records import ASSISTANT, USER, Example
+from llm_jepa.tasks.draw import draw
 from llm_jepa.tasks.files import fingerprint, read_examples
 from llm_jepa.tasks.nl_regex import splits
+from llm_jepa.tasks.registry import find_task
+from llm_jepa.tasks.sources import read_task
+from llm_jepa.tasks.task import TEST, TRAIN, VALIDATION
 from llm_jepa.views.pairs import shuffle_pairs
+from llm_jepa.views.predictor import Predictor, PredictorTokens
 from llm_jepa.views.tokenize import Sample, Tokenizer
 
 NL_REGEX_SEED = 0
@@ -64,11 +73,26 @@ def read_sources(data: Data) -> Examples:
         held_out = (data.eval_limit or validation, data.eval_limit or test)
         made = splits(train=data.limit or train, validation=held_out[0], test=held_out[1], seed=NL_REGEX_SEED)
         return Examples(made.train, made.validation, made.test)
-    return Examples(
-        _read(data, data.train, data.train_split, data.limit),
-        _read(data, data.validation, data.validation_split, data.eval_limit),
-        _read(data, data.test, data.test_split, data.eval_limit),
-    )
+    return Examples(*(read_split(data, split) for split in (TRAIN, VALIDATION, TEST)))
+
+
+def source_of(data: Data, split: str) -> str | None:
+    """Return where a split comes from: what the data name for it, else the training task, which has splits of its own.
+
+    Args:
+        data: the sources of a run.
+        split: train, validation or test.
+    """
+    named = {TRAIN: data.train, VALIDATION: data.validation, TEST: data.test}[split]
+    if named is not None or data.train == NL_REGEX:
+        return named or NL_REGEX
+    task = find_task(data.train)
+    return data.train if task is not None and _part(data, split) in (VALIDATION, *task.splits) else None
+
+
+def _part(data: Data, split: str) -> str:
+    """Return what a split is called in a task or a Hugging Face data set."""
+    return {TRAIN: data.train_split, VALIDATION: data.validation_split, TEST: data.test_split}[split]
 
 
 def prepare_material(experiment: Experiment, examples: Examples | None = None) -> Material:
@@ -82,16 +106,12 @@ def prepare_material(experiment: Experiment, examples: Examples | None = None) -
         UserError: a source or the tokenizer cannot be read, or the chat template does not fit the data.
     """
     examples = examples or read_sources(experiment.data)
-    tokenizer = Tokenizer(
-        load_tokenizer(
-            experiment.model,
-            texts=(message.content for example in examples.train for message in example.messages or example.views),
-            needs_roles=any(_has_roles(example) for example in examples.train),
-        ),
-        labels=experiment.labels,
-        arguments=experiment.model.template_arguments,
-        framed=experiment.layout.framed,
+    loaded = load_tokenizer(
+        experiment.model,
+        texts=(message.content for example in examples.train for message in example.messages or example.views),
+        needs_roles=any(_has_roles(example) for example in examples.train),
     )
+    tokenizer = sample_maker(experiment, loaded)
     train = list(tokenizer.samples(examples.train))
     _check_views(experiment, train)
     if experiment.data.shuffle_pairs:
@@ -105,11 +125,55 @@ def prepare_material(experiment: Experiment, examples: Examples | None = None) -
     )
 
 
-def _read(data: Data, source: str | None, split: str, limit: int | None) -> tuple[Example, ...]:
+def sample_maker(experiment: Experiment, tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    """Return what turns the examples of a run into samples, as its options say.
+
+    Args:
+        experiment: the run.
+        tokenizer: from `load_tokenizer`.
+    """
+    layout, predictor = experiment.layout, None
+    if experiment.model.predictor is Predictor.vocabulary and layout.k:
+        predictor = PredictorTokens(k=layout.k, prepend=layout.prepend)
+    return Tokenizer(
+        tokenizer,
+        labels=experiment.labels,
+        framed=layout.framed,
+        predictor=predictor,
+        **experiment.model.rendering,
+    )
+
+
+def max_length(experiment: Experiment, model: PreTrainedModel) -> int:
+    """Return the longest sample in tokens of context: what the config says, at most what the model allows."""
+    limits = [limit for limit in (experiment.data.max_length, context_limit(model)) if limit is not None]
+    return min(limits, default=sys.maxsize)
+
+
+def read_split(data: Data, split: str) -> tuple[Example, ...]:
+    """Return the examples of one split of a run; none where it has no source.
+
+    Args:
+        data: the sources of a run.
+        split: train, validation or test.
+
+    Raises:
+        UserError: the source is missing or malformed.
+    """
+    if data.train == NL_REGEX:
+        made = read_sources(data)
+        return {TRAIN: made.train, VALIDATION: made.validation, TEST: made.test}[split]
+    source, part = source_of(data, split), _part(data, split)
     if source is None:
         return ()
+    limit = data.limit if split == TRAIN else data.eval_limit
+    task = find_task(source)
+    if task is not None:
+        size = data.validation_size
+        task = task if size is None else replace(task, validation=replace(task.validation, size=size))
+        return draw(read_task(task, part, folder=Path(data.folder)), limit)
     # A split names a part of a Hugging Face data set; a file or folder is taken whole.
-    return tuple(read_examples(source, columns=data.columns, split=None if Path(source).exists() else split)[:limit])
+    return draw(read_examples(source, columns=data.columns, split=None if Path(source).exists() else part), limit)
 
 
 def _has_roles(example: Example) -> bool:

@@ -5,9 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from llm_jepa.experiments.results import RunSummary, arms, of_arm
-from llm_jepa.experiments.statistics import POWER, Comparison, describe
+from llm_jepa.experiments.statistics import describe
 
 ABSENT = "–"
+TASK = "Task"
+_OVERVIEW = frozenset({"Gap", "Retrieval at 1 (%)", "Effective rank", "Time (s)"})
+_READINGS = {
+    "prefix match": "Share of outputs that begin with the expected answer. What it has above exact match are answers that "
+    "were right until the model went on.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,22 +78,61 @@ def cell(measure: Measure, runs: Sequence[RunSummary]) -> str:
     return f"{described.mean:z,.{decimals}f}{spread}{partial}".replace("-", "−")
 
 
-def p_cell(comparison: Comparison) -> str:
-    """The p of one comparison with all that belongs to it: seeds and correction; or why there is none."""
-    if comparison.p_t_holm is None:
-        return comparison.reason
-    correction = f"Holm over {comparison.tests}" if comparison.tests > 1 else "one comparison"
-    return f"{p_value(comparison.p_t_holm)} ({counted(comparison.n, 'seed')}, {correction})"
-
-
 def rows(runs: Sequence[RunSummary]) -> list[tuple[str, list[tuple[Measure, list[str]]]]]:
     """The table of results: for each group its measures with one cell an arm; measures that no run has are left out."""
     by_group: dict[str, list[tuple[Measure, list[str]]]] = {}
-    for measure in MEASURES:
+    for measure in (*_task_measures(runs), *MEASURES):
         cells = [cell(measure, of_arm(runs, arm)) for arm in arms(runs)]
         if set(cells) != {ABSENT}:
             by_group.setdefault(measure.group, []).append((measure, cells))
     return list(by_group.items())
+
+
+def overview(runs: Sequence[RunSummary]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """A table with one arm a row, for many arms: the labels of its columns, then every arm with its cells."""
+    validation = Measure(
+        label="On validation rows (%)",
+        group=TASK,
+        value=lambda run: _percent(run.results.validation),
+        reading="",
+        decimals=1,
+    )
+    wanted = [measure for measure in MEASURES if measure.label in _OVERVIEW]
+    columns = [_task_measures(runs)[0], validation, *wanted]
+    table = [(arm, [cell(column, of_arm(runs, arm)) for column in columns]) for arm in arms(runs)]
+    kept = [i for i in range(len(columns)) if any(cells[i] != ABSENT for _, cells in table)]
+    seeds = {arm: str(len(of_arm(runs, arm))) for arm in arms(runs)}
+    labels = ["Seeds", *(columns[i].label for i in kept)]
+    return labels, [(arm, [seeds[arm], *(cells[i] for i in kept)]) for arm, cells in table]
+
+
+def capital(title: str) -> str:
+    """A title as the beginning of a line: "exact match" -> "Exact match"."""
+    return title[:1].upper() + title[1:]
+
+
+def _task_measures(runs: Sequence[RunSummary]) -> list[Measure]:
+    """The task's own measure, then the others that its scorer reports."""
+    first = runs[0].results
+    own = Measure(
+        label=f"{capital(first.measure)} (%)",
+        group=TASK,
+        value=lambda run: _percent(run.results.accuracy),
+        decimals=1,
+        reading="Share of the test examples that this measure, the task's own, calls right. Comparisons are made on it.",
+    )
+    others = {title: None for run in runs for title in run.results.scores}
+    return [own, *(_score(title) for title in others)]
+
+
+def _score(title: str) -> Measure:
+    return Measure(
+        label=f"{capital(title)} (%)",
+        group=TASK,
+        value=lambda run: _percent(run.results.scores.get(title)),
+        decimals=1,
+        reading=_READINGS.get(title, "Another measure of the same outputs, never in place of the first."),
+    )
 
 
 def _decimals(mean: float) -> int:
@@ -105,23 +150,8 @@ def _scaled(amount: float | None, unit: float) -> float | None:
 
 MEASURES = (
     Measure(
-        label="Exact match (%)",
-        group="Task",
-        value=lambda run: _percent(run.results.exact),
-        decimals=1,
-        reading="Share of the test examples that the task's scorer calls right. Higher is better.",
-    ),
-    Measure(
-        label="Prefix match (%)",
-        group="Task",
-        value=lambda run: _percent(run.results.prefix),
-        decimals=1,
-        reading="Share of outputs that begin with the expected answer. What it has above exact match are answers that "
-        "were right until the model went on.",
-    ),
-    Measure(
         label="Stop rate (%)",
-        group="Task",
+        group=TASK,
         value=lambda run: _percent(run.results.stop_rate),
         decimals=1,
         reading="Share of outputs that a stop token ended; the token limit ended the others.",
@@ -169,6 +199,34 @@ MEASURES = (
         reading="Number of directions that the embeddings spread over. 1 is a single direction.",
     ),
     Measure(
+        label="Mean of the top 100 singular values",
+        group="Embeddings",
+        value=lambda run: None if run.analysis is None else run.analysis.mean_top_100,
+        reading="Of the differences Enc(Text) − Enc(Code). It is small when views agree, and also when all embeddings are "
+        "the same.",
+    ),
+    Measure(
+        label="Linear map, error",
+        group="Embeddings",
+        value=lambda run: None if run.analysis is None else run.analysis.linear_map_error,
+        reading="How far the best linear map from Text to Code embeddings misses (the paper's Table 14). It shrinks with "
+        "the embeddings, so read it with the share below.",
+    ),
+    Measure(
+        label="Linear map, unexplained (%)",
+        group="Embeddings",
+        value=lambda run: None if run.analysis is None else _percent(run.analysis.unexplained),
+        decimals=1,
+        reading="Share of the Code embeddings' variance that the map leaves, on the pairs it was fitted to.",
+    ),
+    Measure(
+        label="Linear map, unexplained on other pairs (%)",
+        group="Embeddings",
+        value=lambda run: None if run.analysis is None else _percent(run.analysis.unexplained_held_out),
+        decimals=1,
+        reading="The same on pairs that the map was not fitted to. Above 100 it is worse than the mean embedding.",
+    ),
+    Measure(
         label="JEPA weight",
         group="Settings and cost",
         value=lambda run: run.results.weight,
@@ -202,26 +260,3 @@ MEASURES = (
     ),
 )
 """The rows of the table of results, in order."""
-
-TEST_READINGS = (
-    (
-        "Paired t-test",
-        "Probability of at least the observed gain if both arms were equally good, from the differences of runs with the "
-        "same seed. Near 1 speaks for the second arm.",
-    ),
-    (
-        "Corrected",
-        "Holm's correction: with several comparisons one small p is to be expected, so each is raised to what the whole "
-        "table allows.",
-    ),
-    (
-        "Sign flips",
-        "The same question without assuming a normal distribution. With n seeds it cannot fall below 1 / 2^n.",
-    ),
-    (
-        "Detectable",
-        "Smallest true gain that this number of seeds with this spread would have shown with a probability of "
-        f"{100 * POWER:.0f} %. A smaller gain would often go unseen.",
-    ),
-)
-"""How to read the columns of the table of tests."""

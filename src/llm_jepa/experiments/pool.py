@@ -21,7 +21,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.quiet import quiet_libraries
-from llm_jepa.experiments.run import Interrupted, Show, run_experiment
+from llm_jepa.experiments.run import Interrupted, run_experiment
+from llm_jepa.experiments.show import Show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

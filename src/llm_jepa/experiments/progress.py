@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from llm_jepa.experiments.run import Show
+from llm_jepa.experiments.show import Show
 
 _SHOWN = {"loss": "loss", "next_token": "next token", "jepa": "JEPA", "cosine_gap": "gap"}
 

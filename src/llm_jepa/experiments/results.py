@@ -1,106 +1,56 @@
-"""What finished runs left behind: folders -> frozen records, and which runs may be compared with which.
+"""All runs below some folders, and which may be compared with which.
 
-A run folder holds `results.json` (one object), `metrics.jsonl` (one object a line) and `predictions.jsonl`. Only
-`results.json` is required; whatever is optional and absent is None, or empty.
+A run folder holds `results.json`; `run_records` says what is read from it. Runs of one arm and seed whose configurations
+differ are told apart by name (`naming`). Every arm is compared with plain training, and real with shuffled pairs; where
+there are several candidates for the control, the one that is configured like the arm.
 """
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from llm_jepa.errors import UserError
+from llm_jepa.experiments.naming import differing, distinguish, same, setting_names
+from llm_jepa.experiments.run_records import CONFIG, METRICS, RESULTS, Results, RunSummary, read_run
 from llm_jepa.experiments.statistics import Comparison, comparison, corrected
 
-RESULTS, METRICS = "results.json", "metrics.jsonl"
+__all__ = ["RESULTS", "Results", "RunSummary", "read_runs"]
+
 PLAIN, JEPA, SHUFFLED = "plain", "jepa", "shuffled"
 """The arms with a meaning: next-token prediction alone, with JEPA, and JEPA on pairs that do not belong together."""
 
+_KNOWN = (PLAIN, JEPA, SHUFFLED)
 _TEST = "test"
-_SHARES = frozenset({"exact", "prefix", "stop_rate", "retrieval_at_1"})
-_NAMES = frozenset({"arm", "seed", "split"})
+_SHUFFLE = "data.shuffle_pairs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Results:
-    """What one run scored and cost. None: not measured, or not a finite number.
-
-    Attributes:
-        split: name of the rows it was scored on.
-        examples: number of those rows.
-        exact: share of right answers, 0..1.
-        prefix: share of outputs that begin with the right answer, 0..1.
-        stop_rate: share of outputs ended by a stop token, 0..1.
-        cosine_matched: mean cosine of predicted and target embedding of the same example.
-        cosine_shuffled: the same for embeddings of different examples.
-        cosine_gap: `cosine_matched` - `cosine_shuffled`.
-        retrieval_at_1: share of examples whose own target is the nearest of `retrieval_candidates`, 0..1.
-        retrieval_candidates: number of targets to choose from.
-        effective_rank: number of directions the embeddings spread over, at least 1.
-        weight: weight of the JEPA term.
-        k: number of [PRED] slots.
-        tokens: tokens processed in training.
-        flops: floating-point operations of training.
-        seconds: duration of training.
-    """
-
-    split: str
-    examples: int
-    exact: float
-    prefix: float | None = None
-    stop_rate: float | None = None
-    cosine_matched: float | None = None
-    cosine_shuffled: float | None = None
-    cosine_gap: float | None = None
-    retrieval_at_1: float | None = None
-    retrieval_candidates: float | None = None
-    effective_rank: float | None = None
-    weight: float | None = None
-    k: float | None = None
-    tokens: float | None = None
-    flops: float | None = None
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSummary:
-    """One finished run.
-
-    Attributes:
-        folder: where it lies.
-        arm: name of the way of training.
-        seed: the seed; runs of different arms with the same seed are pairs.
-        results: what it scored.
-        metrics: what it logged, one mapping of numbers a line, in the order of the file.
-    """
-
-    folder: Path
-    arm: str
-    seed: int
-    results: Results
-    metrics: tuple[Mapping[str, float], ...] = ()
-
-
-def read_runs(root: Path) -> tuple[RunSummary, ...]:
-    """Read every run folder below `root`, ordered by arm (plain, jepa, shuffled, the others by name) and seed.
+def read_runs(*roots: Path) -> tuple[RunSummary, ...]:
+    """Read every run folder below the roots, ordered by arm (plain, jepa, shuffled, the others by name) and seed.
 
     Raises:
-        UserError: there is none, a file is corrupted (named with its line), two folders hold the same arm and seed, or
-            runs were scored on different rows.
+        UserError: a folder is not there or has no runs, a file is corrupted (named with its line), two folders hold the
+            same run, or runs were scored on different rows or by different measures.
     """
-    runs = [_read_run(path) for path in sorted(root.rglob(RESULTS))]
-    if not runs:
-        raise UserError(f"{root}: no {RESULTS} in it or below it; finish a run first, or give its folder")
-    seen: dict[tuple[str, int, str], RunSummary] = {}
-    for run in runs:
-        key = (run.arm, run.seed, run.results.split)
-        if key in seen:
-            raise UserError(f"{run.folder}: arm '{run.arm}' and seed {run.seed} are also in {seen[key].folder}; remove one")
-        seen[key] = run
+    paths: dict[Path, Path] = {}
+    for root in roots:
+        if not root.is_dir():
+            raise UserError(f"there is no folder '{root}'")
+        found = sorted(root.rglob(RESULTS))
+        if not found:
+            raise UserError(f"{root}: no {RESULTS} in it or below it; finish a run first, or give its folder")
+        for path in found:
+            paths.setdefault(path.resolve(), path)
+    runs = distinguish([read_run(path) for path in paths.values()])
     _check_same_rows(runs)
     order = arms(runs)
     return tuple(sorted(runs, key=lambda run: (order.index(run.arm), run.seed)))
+
+
+def unfinished(*roots: Path) -> tuple[Path, ...]:
+    """Return the folders below the roots with a run that was begun and has no results."""
+    begun = {path.parent for root in roots for path in root.rglob(METRICS) if path.with_name(CONFIG).exists()}
+    return tuple(sorted(folder for folder in begun if not (folder / RESULTS).exists()))
 
 
 def scored_on_test(runs: Sequence[RunSummary]) -> tuple[RunSummary, ...]:
@@ -109,10 +59,15 @@ def scored_on_test(runs: Sequence[RunSummary]) -> tuple[RunSummary, ...]:
 
 
 def arms(runs: Sequence[RunSummary]) -> tuple[str, ...]:
-    """Names of the arms in the order in which they are shown."""
-    known = (PLAIN, JEPA, SHUFFLED)
-    names = {run.arm for run in runs}
-    return (*(name for name in known if name in names), *sorted(names.difference(known)))
+    """Names of the arms in the order in which they are shown; numbers in names count as numbers."""
+    kinds = {run.arm: run.kind for run in runs}
+    place = {kind: i for i, kind in enumerate(_KNOWN)}
+
+    def key(name: str) -> tuple[int, str, list[tuple[float, str]]]:
+        kind = kinds[name]
+        return place.get(kind, len(place)), "" if kind in place else kind, _natural(name)
+
+    return tuple(sorted(kinds, key=key))
 
 
 def of_arm(runs: Sequence[RunSummary], arm: str) -> tuple[RunSummary, ...]:
@@ -122,18 +77,45 @@ def of_arm(runs: Sequence[RunSummary], arm: str) -> tuple[RunSummary, ...]:
 
 def compare_runs(runs: Sequence[RunSummary]) -> tuple[Comparison, ...]:
     """Compare every arm with plain training, and real with shuffled pairs, on the seeds they share; Holm over all."""
-    by_seed = {arm: {run.seed: run.results.exact for run in of_arm(runs, arm)} for arm in arms(runs)}
+    by_seed = {arm: {run.seed: run.results.accuracy for run in of_arm(runs, arm)} for arm in arms(runs)}
     return corrected(
-        [comparison(a, b, by_seed[a], by_seed[b]) for a, b in _pairs(by_seed) if by_seed[a].keys() & by_seed[b].keys()]
+        [comparison(a, b, by_seed[a], by_seed[b]) for a, b in _pairs(runs) if by_seed[a].keys() & by_seed[b].keys()]
     )
 
 
 def notes(runs: Sequence[RunSummary]) -> tuple[str, ...]:
-    """What a reader of the comparisons should know: seeds without a partner, and values that are no numbers."""
+    """What a reader should know: seeds without a partner, mixed configurations, other training rows, diverged values."""
+    return (*_unpaired(runs), *_uncontrolled(runs), *_mixed(runs), *_other_training(runs), *_diverged(runs))
+
+
+def _pairs(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
+    """Every arm with its plain control, then every JEPA arm with its shuffled control."""
+    by_kind: dict[str, list[str]] = {}
+    kinds = {run.arm: run.kind for run in runs}
+    for arm in arms(runs):
+        by_kind.setdefault(kinds[arm], []).append(arm)
+    found: list[tuple[str, str]] = []
+    for treated, control in ((None, PLAIN), (JEPA, SHUFFLED)):
+        candidates = by_kind.get(control, [])
+        varied = differing([run for run in runs if run.kind == control])
+        if control == SHUFFLED and len(by_kind.get(JEPA, [])) > 1:
+            varied = sorted({*varied, *differing([run for run in runs if run.kind == JEPA])} - {_SHUFFLE})
+        for arm in kinds if treated is None else by_kind.get(treated, []):
+            if kinds[arm] != control:
+                found.extend((arm, other) for other in candidates if _alike(runs, arm, other, varied))
+    order = {arm: i for i, arm in enumerate(arms(runs))}
+    return sorted(found, key=lambda pair: (kinds[pair[1]] != PLAIN, order[pair[0]], order[pair[1]]))
+
+
+def _alike(runs: Sequence[RunSummary], arm: str, other: str, settings: Sequence[str]) -> bool:
+    return same(of_arm(runs, arm)[0].settings, of_arm(runs, other)[0].settings, settings)
+
+
+def _unpaired(runs: Sequence[RunSummary]) -> list[str]:
     seeds = {arm: {run.seed for run in of_arm(runs, arm)} for arm in arms(runs)}
     lacking: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     apart: list[str] = []
-    for pair in _pairs(seeds):
+    for pair in _pairs(runs):
         if not seeds[pair[0]] & seeds[pair[1]]:
             apart.append(f"'{pair[1]}' is not compared with '{pair[0]}': no seed in common.")
             continue
@@ -144,82 +126,71 @@ def notes(runs: Sequence[RunSummary]) -> tuple[str, ...]:
         f"'{one}' is compared with {', '.join(others)} without seed {', '.join(map(str, missing))}, which only '{one}' has."
         for (one, missing), others in lacking.items()
     ]
-    diverged = [
+    return lonely + apart
+
+
+def _uncontrolled(runs: Sequence[RunSummary]) -> list[str]:
+    """Arms for which there is no plain training of the same settings."""
+    plain = [run for run in runs if run.kind == PLAIN]
+    if not plain:
+        return []
+    controlled = {treatment for treatment, control in _pairs(runs) if control in {run.arm for run in plain}}
+    alone = [arm for arm in arms(runs) if arm not in controlled and of_arm(runs, arm)[0].kind != PLAIN]
+    names = ", ".join(setting_names(differing(plain)).values())
+    return [f"'{arm}' is compared with no plain training: none has the same {names}." for arm in alone]
+
+
+def _mixed(runs: Sequence[RunSummary]) -> list[str]:
+    found: list[str] = []
+    for arm in arms(runs):
+        names = setting_names(differing(of_arm(runs, arm)))
+        if names:
+            found.append(f"The runs of '{arm}' differ in more than the seed: {', '.join(names.values())}.")
+    return found
+
+
+def _other_training(runs: Sequence[RunSummary]) -> list[str]:
+    trained: dict[str, list[str]] = {}
+    for run in runs:
+        if "train" in run.data:
+            trained.setdefault(run.data["train"], []).append(run.arm)
+    if len(trained) < 2:
+        return []
+    groups = [" and ".join(f"'{arm}'" for arm in dict.fromkeys(names)) for names in trained.values()]
+    return [f"Not all runs were trained on the same rows: {'; on others '.join(groups)}."]
+
+
+def _diverged(runs: Sequence[RunSummary]) -> list[str]:
+    return [
         f"'{run.arm}', seed {run.seed}: {count} logged values are not finite; the figures leave them out."
         for run in runs
         if (count := sum(not math.isfinite(value) for line in run.metrics for value in line.values()))
     ]
-    return (*lonely, *apart, *diverged)
 
 
-def _pairs(names: Mapping[str, object]) -> list[tuple[str, str]]:
-    against_plain = [(arm, PLAIN) for arm in names if arm != PLAIN and PLAIN in names]
-    return against_plain + ([(JEPA, SHUFFLED)] if JEPA in names and SHUFFLED in names else [])
-
-
-def _read_run(path: Path) -> RunSummary:
-    row = _json_object(path.read_bytes(), str(path))
-    arm, seed = row.get("arm"), row.get("seed")
-    if not isinstance(arm, str) or not arm.strip() or not arm.isprintable():
-        raise UserError(f"{path}: 'arm' is {arm!r}; it must be a name in printable characters")
-    if type(seed) is not int:
-        raise UserError(f"{path}: 'seed' is {seed!r}; it must be a whole number")
-    lines = _metrics(path.with_name(METRICS))
-    return RunSummary(folder=path.parent, arm=arm, seed=seed, results=_results(row, path), metrics=tuple(lines))
-
-
-def _results(row: Mapping[str, object], path: Path) -> Results:
-    split, examples, exact = row.get("split"), row.get("examples"), _number(row, "exact", path)
-    if not isinstance(split, str) or not split.isprintable():
-        raise UserError(f"{path}: 'split' is {split!r}; it must be the name of the scored rows")
-    if type(examples) is not int or examples < 1:
-        raise UserError(f"{path}: 'examples' is {examples!r}; it must be the number of scored rows")
-    if exact is None:
-        raise UserError(f"{path}: 'exact' is missing or no finite number; score the run again")
-    optional = [field.name for field in fields(Results) if field.name not in {"split", "examples", "exact"}]
-    return Results(split=split, examples=examples, exact=exact, **{name: _number(row, name, path) for name in optional})
-
-
-def _number(row: Mapping[str, object], name: str, path: Path) -> float | None:
-    value = row.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{path}: '{name}' is {value!r}; it must be a number")
-    if name in _SHARES and not (0 <= value <= 1 or math.isnan(value)):
-        raise UserError(f"{path}: '{name}' is {value!r}; it must be a share between 0 and 1")
-    return value if math.isfinite(value) else None
-
-
-def _metrics(path: Path) -> Iterator[Mapping[str, float]]:
-    if not path.exists():
-        return
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        if line.strip():
-            row = _json_object(line, f"{path}:{number}")
-            yield {
-                key: float(value)
-                for key, value in row.items()
-                if isinstance(value, int | float) and not isinstance(value, bool)
-            }
-
-
-def _json_object(data: bytes, where: str) -> dict[str, object]:
-    try:
-        row = json.loads(data)
-    except ValueError as error:
-        raise UserError(f"{where}: no JSON ({error}); remove it, or make it again by running the run again") from None
-    if not isinstance(row, dict):
-        raise UserError(f"{where}: a JSON object is wanted, this is a {type(row).__name__}")
-    return row
+def _natural(name: str) -> list[tuple[float, str]]:
+    """A key that sorts numbers in a name by their size."""
+    pieces = re.split(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", name)
+    return [(float(piece), "") if i % 2 else (-1.0, piece) for i, piece in enumerate(pieces)]
 
 
 def _check_same_rows(runs: Sequence[RunSummary]) -> None:
     first: dict[str, RunSummary] = {}
     for run in runs:
         other = first.setdefault(run.results.split, run)
+        if run.results.measure != other.results.measure:
+            raise UserError(
+                f"{run.folder}: scored by '{run.results.measure}', but {other.folder} by '{other.results.measure}'; "
+                "compare runs of one task"
+            )
         if run.results.examples != other.results.examples:
             raise UserError(
                 f"{run.folder}: scored on {run.results.examples} rows of '{run.results.split}', but {other.folder} on "
                 f"{other.results.examples}; score both on the same rows"
+            )
+        mine, theirs = (each.data.get(each.results.split) for each in (run, other))
+        if mine and theirs and mine != theirs:
+            raise UserError(
+                f"{run.folder}: its rows of '{run.results.split}' are others than those of {other.folder}, by the checksums "
+                "in environment.json; score both on the same rows"
             )

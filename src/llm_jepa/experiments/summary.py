@@ -5,16 +5,30 @@ and whether the embeddings still tell examples apart. Words follow the corrected
 significant is never called a gain, and one seed is never called a result.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from llm_jepa.experiments.measures import counted, p_value, percent, points
-from llm_jepa.experiments.results import JEPA, PLAIN, SHUFFLED, RunSummary, of_arm, read_runs
+from llm_jepa.experiments.measures import counted, percent, points
+from llm_jepa.experiments.results import JEPA, PLAIN, SHUFFLED, RunSummary, arms, of_arm, read_runs
+from llm_jepa.experiments.significance import p_cell
 from llm_jepa.experiments.statistics import POWER, Comparison, describe
 from llm_jepa.objective import monitors
 from llm_jepa.objective.monitors import COLLAPSED_COSINE, COLLAPSED_GAP, TELLING_RETRIEVAL
 
-__all__ = ["COLLAPSED_COSINE", "COLLAPSED_GAP", "RunSummary", "collapsed", "read_runs", "verdict"]
+__all__ = ["COLLAPSED_COSINE", "COLLAPSED_GAP", "RunSummary", "collapsed", "main_comparison", "read_runs", "verdict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Main:
+    """The comparison that the verdict is about.
+
+    Attributes:
+        comparison: JEPA, or another arm, over plain training.
+        chosen: how it was chosen where there were several; empty where it is the only one.
+    """
+
+    comparison: Comparison
+    chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,28 +43,50 @@ class _Evidence:
     shuffled_over_plain: Comparison | None
 
     def accuracy(self, arm: str, comparison: Comparison) -> str:
-        """Mean exact match of an arm over the seeds of a comparison."""
-        scores = [run.results.exact for run in of_arm(self.runs, arm) if run.seed in comparison.seeds]
+        """Mean accuracy of an arm over the seeds of a comparison."""
+        scores = [run.results.accuracy for run in of_arm(self.runs, arm) if run.seed in comparison.seeds]
         return percent(describe(scores).mean)
+
+
+def main_comparison(runs: Sequence[RunSummary], comparisons: Sequence[Comparison]) -> Main | None:
+    """Return the comparison of JEPA with plain training; without JEPA the first other arm's; None when there is none.
+
+    Of several JEPA arms (a grid) it is the one with the highest accuracy on the validation rows. Where those were not
+    scored it is the best on the very rows that are shown, and `chosen` says so.
+    """
+    kinds = {run.arm: run.kind for run in runs}
+    over_plain = [item for item in comparisons if kinds[item.control] == PLAIN and kinds[item.treatment] != SHUFFLED]
+    ours = [item for item in over_plain if kinds[item.treatment] == JEPA]
+    if len(ours) < 2:
+        return next((Main(comparison=item) for item in [*ours, *over_plain]), None)
+    count = len({item.treatment for item in ours})
+    held_out = {arm: _mean([run.results.validation for run in of_arm(runs, arm)]) for arm in arms(runs)}
+    known = {item.treatment: value for item in ours if (value := held_out[item.treatment]) is not None}
+    if len(known) == count:
+        best = max(ours, key=lambda item: known[item.treatment])
+        return Main(comparison=best, chosen=f"the best of {count} arms on the validation rows")
+    best = max(ours, key=lambda item: item.gain)
+    return Main(comparison=best, chosen=f"the best of {count} arms on these very rows, which flatters it")
 
 
 def verdict(runs: Sequence[RunSummary], comparisons: Sequence[Comparison]) -> tuple[str, str]:
     """Say in two sentences what the runs show: on the gain, and on the pairing and the embeddings.
 
-    They are about the arm "jepa", or without one about the first arm that was compared with "plain".
+    They are about `main_comparison`.
     """
-    against_plain = [item for item in comparisons if item.control == PLAIN and item.treatment != SHUFFLED]
-    if not against_plain:
+    main = main_comparison(runs, comparisons)
+    if main is None:
         absent = "There are no runs with the same seed of plain training and of another arm, so no gain can be measured."
         return absent, "Without such a pair of runs there is nothing to say on the views either."
-    main = next((item for item in against_plain if item.treatment == JEPA), against_plain[0])
+    item, kinds = main.comparison, {run.arm: run.kind for run in runs}
+    over_shuffled = _find(comparisons, kinds, item.treatment, SHUFFLED)
     evidence = _Evidence(
-        arm=main.treatment,
-        name=_name(main.treatment, of_arm(runs, main.treatment)),
+        arm=item.treatment,
+        name=_name(item.treatment, of_arm(runs, item.treatment)) + (f", {main.chosen}," if main.chosen else ""),
         runs=tuple(runs),
-        over_plain=main,
-        over_shuffled=_find(comparisons, main.treatment, SHUFFLED),
-        shuffled_over_plain=_find(comparisons, SHUFFLED, PLAIN),
+        over_plain=item,
+        over_shuffled=over_shuffled,
+        shuffled_over_plain=None if over_shuffled is None else _find(comparisons, kinds, over_shuffled.control, PLAIN),
     )
     return _gain(evidence), f"{_pairing(evidence)}; {_embeddings(evidence)}."
 
@@ -64,22 +100,30 @@ def collapsed(run: RunSummary) -> bool | None:
     return monitors.collapsed(cosine_matched=matched, cosine_shuffled=shuffled, retrieval_at_1=retrieval)
 
 
-def _find(comparisons: Sequence[Comparison], treatment: str, control: str) -> Comparison | None:
-    return next((item for item in comparisons if (item.treatment, item.control) == (treatment, control)), None)
+def _find(comparisons: Sequence[Comparison], kinds: Mapping[str, str], treatment: str, control: str) -> Comparison | None:
+    return next((item for item in comparisons if item.treatment == treatment and kinds[item.control] == control), None)
 
 
 def _name(arm: str, runs: Sequence[RunSummary]) -> str:
     weights = sorted({run.results.weight for run in runs if run.results.weight is not None})
     name = "JEPA" if arm == JEPA else f"'{arm}'"
-    return f"{name} with weight {' or '.join(f'{weight:g}' for weight in weights)}" if weights else name
+    if not weights or any(run.family for run in runs):
+        return name
+    return f"{name} with weight {' or '.join(f'{weight:g}' for weight in weights)}"
+
+
+def _of_plain(evidence: _Evidence) -> str:
+    """What to call the control: the verdict has to tell one plain arm from another."""
+    control = evidence.over_plain.control
+    return "plain training" if control == PLAIN else f"'{control}'"
 
 
 def _gain(evidence: _Evidence) -> str:
     """The first sentence."""
     item = evidence.over_plain
-    ours, plain = evidence.accuracy(item.treatment, item), evidence.accuracy(PLAIN, item)
-    test = counted(item.n, "seed") if item.p_t_holm is None else f"{counted(item.n, 'seed')}, {_p(item)}"
-    return f"{evidence.name} scored {ours} against {plain} for plain training ({test}): {_gain_clause(item)}."
+    ours, plain = evidence.accuracy(item.treatment, item), evidence.accuracy(item.control, item)
+    test = f" ({counted(item.n, 'seed')})" if item.p_t_holm is None else f", {p_cell(item)}"
+    return f"{evidence.name} scored {ours} against {plain} for {_of_plain(evidence)}{test}: {_gain_clause(item)}."
 
 
 def _gain_clause(item: Comparison) -> str:
@@ -98,6 +142,8 @@ def _gain_clause(item: Comparison) -> str:
         seen = f"no gain was seen, and plain training scored higher for {lower} of {counted(item.n, 'seed')}"
     if item.detectable is None:
         return seen
+    if item.detectable >= 1:
+        return f"{seen}; this design could have shown no gain at all, however large"
     likely = f"with a probability of {POWER:.0%}".replace("%", " %")
     return f"{seen}; with this design a gain of {_points(item.detectable)} would have been, {likely}"
 
@@ -107,23 +153,23 @@ def _pairing(evidence: _Evidence) -> str:
     item = evidence.over_shuffled
     if item is None:
         return "No control on shuffled pairs was run with the same seeds, so the part of the pairing is unknown"
-    real, shuffled = evidence.accuracy(item.treatment, item), evidence.accuracy(SHUFFLED, item)
+    real, shuffled = evidence.accuracy(item.treatment, item), evidence.accuracy(item.control, item)
     scores = f"{shuffled} against {real} for real pairs"
     gained = evidence.over_plain.significant
     if item.n == 1:
         return f"Training on shuffled pairs scored {scores}, with one seed and so without a test"
     if item.significant:
         consequence = "so the pairing has a part in the gain" if gained else "which is no gain over plain training"
-        return f"Real pairs scored {_points(item.gain)} more than shuffled ones ({_p(item)}), {consequence}"
+        return f"Real pairs scored {_points(item.gain)} more than shuffled ones, {p_cell(item)}, {consequence}"
     control = evidence.shuffled_over_plain
     if gained and control is not None and control.significant:
         return (
             f"The gain survives shuffling: pairs of different examples gained {_points(control.gain)} over plain "
-            f"training too ({_p(control)}), so what the views say is not shown to matter"
+            f"training too, {p_cell(control)}, so what the views say is not shown to matter"
         )
-    test = _p(item) if item.p_t_holm is not None else "no test"
+    test = f", {p_cell(item)}" if item.p_t_holm is not None else " (no test)"
     consequence = ", so the gain cannot be put down to the pairing" if gained else ""
-    return f"Training on shuffled pairs scored {scores}: the pairing is not shown to matter ({test}){consequence}"
+    return f"Training on shuffled pairs scored {scores}: the pairing is not shown to matter{test}{consequence}"
 
 
 def _embeddings(evidence: _Evidence) -> str:
@@ -133,7 +179,7 @@ def _embeddings(evidence: _Evidence) -> str:
     if cosines is None:
         return "whether its embeddings collapsed was not measured"
     matched, shuffled = cosines
-    plain = _cosines(of_arm(evidence.runs, PLAIN))
+    plain = _cosines(of_arm(evidence.runs, evidence.over_plain.control))
     beside = "" if plain is None else f", under plain training {plain[0]:.3f} and {plain[1]:.3f}"
     numbers = f"(cosine {matched:.3f} for matched and {shuffled:.3f} for shuffled pairs{beside}{_retrieval(runs)})"
     fallen = sum(collapsed(run) is True for run in runs)
@@ -168,9 +214,3 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _points(size: float) -> str:
     return f"{100 * size:.1f} points"
-
-
-def _p(item: Comparison) -> str:
-    if item.p_t_holm is None:
-        return item.reason
-    return f"{p_value(item.p_t_holm)} after Holm over {item.tests} comparisons" if item.tests > 1 else p_value(item.p_t_holm)

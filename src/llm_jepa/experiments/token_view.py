@@ -129,14 +129,14 @@ def segments(sample: Sample, layout: Layout, piece: Callable[[int], Cell]) -> li
     for (predicting, predicted), pair in zip(layout.direction.pairs(len(names)), forest.pairs, strict=True):
         source = _source(pair, forest, layout)
         for view, last, read in ((predicted, pair.target, pair.target), (predicting, source, pair.predicted)):
-            start = last[1] + 1 - _length(sample.views[view], forest.segments[last[0]], layout)
-            for at in range(start, last[1] + 1):
-                rows[last[0]][at] = replace(rows[last[0]][at], view=view, begins=at == start)
+            span = _span(sample.views[view], forest.segments[last[0]], last[1], layout, slotted=view == predicting)
+            for at in span:
+                rows[last[0]][at] = replace(rows[last[0]][at], view=view, begins=at == span[0])
             hung = forest.segments[read[0]].parent is not None
             slots = f"[PRED] {'before' if layout.prepend else 'behind'} {names[view]}"
             titles[read[0]] = titles[read[0]] or (slots if hung else f"{names[view]} alone")
         _read(rows, pair.target, f"Enc({names[predicted]})")
-        if not (layout.prepend and layout.k):
+        if not (layout.prepend and layout.k) and layout.last_token is None:
             _read(rows, source, f"Enc({names[predicting]})")
         _read(rows, pair.predicted, f"Pred→{names[predicted]}")
     return [ShownSegment(*shown) for shown in zip(titles, map(_sees, forest.segments), map(tuple, rows), strict=True)]
@@ -173,9 +173,14 @@ def _source(pair: Pair, forest: Forest, layout: Layout) -> tuple[int, int]:
     return (segment, at - layout.k) if parent is None else (parent, visible - 1)
 
 
-def _length(view: TokenView, segment: Segment, layout: Layout) -> int:
+def _span(view: TokenView, segment: Segment, last: int, layout: Layout, *, slotted: bool) -> range:
+    """Return which tokens of a segment are the view's own text."""
     alone = not segment.trained and segment.parent is None
-    return len(view.framed) - view.frame if alone and layout.framed else len(view.ids)
+    length = len(view.framed) - view.frame if alone and layout.framed else len(view.ids)
+    if layout.last_token is None:
+        return range(last + 1 - length, last + 1)
+    start = view.frame + (layout.k if slotted and layout.prepend else 0)
+    return range(start, min(start + length, len(segment.ids)))
 
 
 def _read(rows: Sequence[list[Cell]], place: tuple[int, int], name: str) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,8 @@ from torch import nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from llm_jepa.errors import UserError
+from llm_jepa.model.load import ModelConfig, load_model
+from llm_jepa.model.lora import is_four_bit, moved_adapters
 from llm_jepa.model.parts import core
 from llm_jepa.model.slots import NAME
 from llm_jepa.views.special import eos_id, pad_id
@@ -29,8 +32,31 @@ def stop_ids(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, answers
     return tuple(sorted({*configured, *answers_end, eos_id(tokenizer)}))
 
 
+def full_precision(model: nn.Module, config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed: int) -> nn.Module:
+    """Return the model to export: where its base weights are in 4 bits, the adapters over those that were rounded.
+
+    Args:
+        model: the trained model, wrapped or not; unchanged.
+        config: what it was loaded from; the source is read again, on the CPU.
+        tokenizer: as in `load_model`.
+        seed: as in `load_model`.
+
+    Raises:
+        UserError: the source cannot be loaded any more.
+    """
+    if not is_four_bit(model):
+        return model
+    return moved_adapters(model, load_model(replace(config, lora=None), tokenizer, seed=seed))
+
+
 def merged(model: nn.Module) -> PreTrainedModel:
-    """Return the transformers model, adapters merged into its weights (in place)."""
+    """Return the transformers model, adapters merged into its weights (in place).
+
+    Raises:
+        UserError: the weights are in 4 bits, so that merging would round the sum again.
+    """
+    if is_four_bit(model):
+        raise UserError("the base weights are in 4 bits; export `full_precision(model, config, tokenizer, seed=seed)`")
     inner = core(model)
     wrapper = next((module for module in model.modules() if "merge_and_unload" in dir(module)), None)
     return inner if wrapper is None else core(cast(Any, wrapper).merge_and_unload())
@@ -92,7 +118,7 @@ def export(
         overwrite: replace an existing folder.
 
     Raises:
-        UserError: the folder holds something.
+        UserError: the folder holds something, or the weights are in 4 bits.
     """
     with whole_folder(folder, overwrite=overwrite) as part:
         plain = merged(model)

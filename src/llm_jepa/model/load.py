@@ -16,9 +16,17 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from llm_jepa.errors import UserError, nearest
+from llm_jepa.model import openelm
 from llm_jepa.model.attention import use_packed_attention
-from llm_jepa.model.slots import NAME, add_slots
-from llm_jepa.model.tokenizer import set_template, train_tokenizer
+from llm_jepa.model.lora import LoRA, four_bit_config, keep_differentiable, with_adapters
+from llm_jepa.model.slots import add_slots, grow_vocabulary
+from llm_jepa.model.tokenizer import lent_tokenizer, set_template, train_tokenizer
+from llm_jepa.views.predictor import Predictor, add_predictor_tokens
+
+openelm.register()
+
+_KINDS = (*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, openelm.OpenELMConfig.model_type)
+"""Every `model_type` of a causal language model that can be built or loaded."""
 
 _TROUBLE = (
     *(OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, ImportError),
@@ -29,6 +37,7 @@ _TROUBLE = (
 _CAUSES: Mapping[str, str] = {
     "couldn't find them in the cached files": "no such folder here, the hub is not reached, and its local cache lacks it; "
     "check the name and the network, or give a local folder",
+    "supported by the bitsandbytes": "bitsandbytes has no 4-bit weights for this device; set `model.lora.four_bit: false`",
     "custom code": "it comes with code of its own; read that, and if you trust it set `model.trust_remote_code: true`",
     "does not recognize this architecture": "its model_type is unknown to this version of transformers; a newer may know it",
     "Unrecognized configuration class": "it is no causal language model, which predicts the next token",
@@ -48,26 +57,6 @@ _CONVERT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoRA:
-    """Low-rank adapters on all linear layers (paper, Table 8); the predictor slots are trained and saved beside them.
-
-    Attributes:
-        rank: rank of the adapters (paper: 32 to 512).
-        alpha: scale of the adapters; None: twice the rank.
-        dropout: dropout inside the adapters.
-    """
-
-    rank: int = 64
-    alpha: int | None = None
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.rank < 1:
-            raise ValueError(f"rank is {self.rank}, but an adapter has a rank of at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Which model is trained.
 
@@ -80,6 +69,9 @@ class ModelConfig:
         vocabulary: size of a tokenizer trained on the data, in tokens.
         template: "plain", or a Jinja file; None: the tokenizer's own chat template, else plain.
         template_arguments: more arguments for the chat template, such as `enable_thinking: true`.
+        add_bos: tokenise rendered text behind the tokenizer's BOS, also where the template has one (the official code).
+        whole_rendering: tokenise prompt and answer in one go, and keep what follows the stop token (the official code).
+        predictor: what the [PRED] tokens are: learned slots, or tokens of the vocabulary (the official code).
         attention: "sdpa" or "eager"; None: what the model takes by itself.
         dtype: dtype of the weights; float32 master weights move at small learning rates where bfloat16 ones do not.
         trust_remote_code: run code that comes with the model. Off unless you have read it.
@@ -94,6 +86,9 @@ class ModelConfig:
     vocabulary: int = 1024
     template: str | None = None
     template_arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    add_bos: bool = False
+    whole_rendering: bool = False
+    predictor: Predictor = Predictor.slots
     attention: str | None = None
     dtype: str = "float32"
     trust_remote_code: bool = False
@@ -107,6 +102,27 @@ class ModelConfig:
             raise ValueError(f"model.attention is '{self.attention}', but it is 'sdpa' or 'eager'")
         if self.dtype not in ("float32", "bfloat16", "float64"):
             raise ValueError(f"model.dtype is '{self.dtype}', but it is 'float32', 'bfloat16' or 'float64'")
+        if self.lora is not None and self.lora.four_bit:
+            self._check_four_bit()
+
+    @property
+    def rendering(self) -> dict[str, Any]:
+        """What `views.tokenize.Tokenizer` is told of the model: the arguments of that name."""
+        return {
+            "arguments": self.template_arguments,
+            "add_bos": self.add_bos,
+            "whole_rendering": self.whole_rendering,
+        }
+
+    def slots(self, k: int) -> int:
+        """Return how many learned slots k [PRED] tokens are; none where they are tokens of the vocabulary."""
+        return k if self.predictor is Predictor.slots else 0
+
+    def _check_four_bit(self) -> None:
+        if self.name is None or self.gguf is not None or self.name.endswith(".gguf"):
+            raise ValueError("model.lora.four_bit rounds pretrained safetensors weights; name a model that has them")
+        if self.dtype == "float64":
+            raise ValueError("model.lora.four_bit multiplies in float32 or bfloat16; set model.dtype to one of them")
 
 
 def load_tokenizer(config: ModelConfig, *, texts: Iterable[str] = (), needs_roles: bool = False) -> PreTrainedTokenizerBase:
@@ -120,16 +136,17 @@ def load_tokenizer(config: ModelConfig, *, texts: Iterable[str] = (), needs_role
     Raises:
         UserError: it cannot be loaded.
     """
+    lent = None if config.tokenizer else lent_tokenizer(config.name, config.revision)
     source = config.tokenizer or config.name
-    if source is None:
-        tokenizer: PreTrainedTokenizerBase = train_tokenizer(texts, size=config.vocabulary)
+    if lent is not None or source is None:
+        tokenizer: PreTrainedTokenizerBase = lent or train_tokenizer(texts, size=config.vocabulary)
     else:
-        where = _source(source, config.gguf if config.tokenizer is None else None)
+        where = _source(source, None if config.tokenizer else config.gguf) | {"revision": config.revision}
         with _explained("tokenizer", source):
-            tokenizer = AutoTokenizer.from_pretrained(
-                **where, revision=config.revision, trust_remote_code=config.trust_remote_code
-            )
-    set_template(tokenizer, config.template, needs_roles=needs_roles)
+            tokenizer = AutoTokenizer.from_pretrained(**where, trust_remote_code=config.trust_remote_code)
+    set_template(tokenizer, config.template, needs_roles=needs_roles, model=config.name)
+    if config.predictor is Predictor.vocabulary:
+        add_predictor_tokens(tokenizer)
     return tokenizer
 
 
@@ -152,6 +169,8 @@ def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed:
     where = _source(config.name, config.gguf)
     if "gguf_file" not in where:
         options["use_safetensors"] = True
+    if config.lora is not None and config.lora.four_bit:
+        options["quantization_config"] = four_bit_config(options["dtype"])
     with _explained("model", config.name):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             **where, revision=config.revision, output_loading_info=True, **options
@@ -162,7 +181,11 @@ def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed:
             f"the model '{config.name}' lacks {len(missing)} weights of its own config, such as '{missing[0]}'; they "
             "would be random: give a causal language model whose config.json and weights belong together"
         )
-    return _unquantised(model, config) if "gguf_file" in where else model
+    keep_differentiable(model)
+    model = _unquantised(model, config) if "gguf_file" in where else model
+    if config.predictor is Predictor.vocabulary:
+        grow_vocabulary(model, len(tokenizer), seed=seed)
+    return model
 
 
 def prepare(
@@ -183,32 +206,14 @@ def prepare(
     if one_forward:
         use_packed_attention(model)
     add_slots(model, k, seed=seed)
-    return model if lora is None else _with_adapters(model, lora, k, seed)
-
-
-def _with_adapters(model: PreTrainedModel, lora: LoRA, k: int, seed: int) -> nn.Module:
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise UserError("model.lora needs the package peft: `pip install 'llm-jepa[lora]'`") from error
-    adapters = LoraConfig(
-        r=lora.rank,
-        lora_alpha=2 * lora.rank if lora.alpha is None else lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules="all-linear",
-        modules_to_save=[NAME] if k else None,
-        task_type="CAUSAL_LM",
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return get_peft_model(model, adapters)
+    return model if lora is None else with_adapters(model, lora, k=k, seed=seed)
 
 
 def _random(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
     fields = dict(config.config or {})
     kind = fields.pop("model_type", None)
-    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        hint = nearest(str(kind), MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    if kind not in _KINDS:
+        hint = nearest(str(kind), _KINDS)
         raise UserError(f"model.config: model_type '{kind}' is no causal language model of transformers{hint}")
     special = {
         "bos_token_id": tokenizer.bos_token_id,

@@ -191,7 +191,7 @@ def within_length(
     kept: list[Sample] = []
     dropped: list[str] = []
     for sample in samples:
-        depth = max(segment.visible + len(segment.ids) for segment in layout.forest(sample).segments)
+        depth = layout.forest(sample).depth
         if depth <= limit:
             kept.append(sample)
             continue

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from llm_jepa.errors import UserError
 from llm_jepa.views.pairs import Direction
-from llm_jepa.views.predictor import slots, with_slots
+from llm_jepa.views.predictor import slots, with_predictor
 from llm_jepa.views.tokenize import Sample, TokenView
 
 
@@ -57,6 +57,11 @@ class Forest:
         """Number of tokens of all segments."""
         return sum(len(segment.ids) for segment in self.segments)
 
+    @property
+    def depth(self) -> int:
+        """Positions that the longest segment reaches: its own tokens and the prefix it sees."""
+        return max(segment.visible + len(segment.ids) for segment in self.segments)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
@@ -69,9 +74,12 @@ class Layout:
         framed: a view of its own is what the chat template makes of it as a single message (the official views), not the
             bare content. Without effect on a view that is read from the sequence.
         direction: which view predicts which.
+        last_token: where a framed view is read, counted from the end of its rendering, -1 for the last token (the official
+            code's number, one a family); the view is then followed by what the template puts after it. None: the last token
+            of its own text, or of its [PRED] tokens, by construction.
 
     Raises:
-        ValueError: `k` is negative.
+        ValueError: a value is out of range, or does not fit the others.
     """
 
     k: int = 1
@@ -79,11 +87,18 @@ class Layout:
     shared: bool = True
     framed: bool = False
     direction: Direction = Direction.text_to_code
+    last_token: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
         if self.k < 0:
             raise ValueError(f"k is {self.k}, but a number of [PRED] tokens is 0 or more")
+        if self.last_token is None:
+            return
+        if self.last_token >= 0:
+            raise ValueError(f"last_token is {self.last_token}, but it counts from the end: -1 is the last token")
+        if self.shared or not self.framed:
+            raise ValueError("last_token counts in framed views of their own: set shared to false and framed to true")
 
     def forest(self, sample: Sample) -> Forest:
         """Return all segments: the trained sequences, then what the JEPA term needs besides."""
@@ -107,11 +122,16 @@ class _Builder:
     """Adds segments as they are first needed, so that a view which is both predicted and predicting is encoded once."""
 
     def __init__(self, layout: Layout, sample: Sample) -> None:
+        if layout.k and sample.predictor and len(sample.predictor) != layout.k:
+            raise UserError(f"{sample.name}: tokenised for k = {len(sample.predictor)}, but layout.k is {layout.k}")
         self.segments = list(plain_forest(sample).segments)
         self._layout = layout
         self._sample = sample
+        self._predictor = (sample.predictor or slots(layout.k)) if layout.k else ()
         self._predicting = {predicting for predicting, _ in layout.direction.pairs(len(sample.views))}
-        self._alone: dict[tuple[int, bool], int] = {}
+        # What stands after a view is invisible to it, so one segment serves both readings; what stands before it is not.
+        self._apart = layout.prepend or layout.last_token is not None or (layout.framed and bool(sample.predictor))
+        self._alone: dict[tuple[int, bool], tuple[int, int]] = {}
 
     def pair(self, predicting: int, predicted: int) -> Pair:
         """Return where view `predicting` predicts view `predicted`."""
@@ -121,10 +141,9 @@ class _Builder:
         view = self._sample.views[index]
         if self._layout.shared and view.sequence is not None:
             return view.sequence, view.end - 1
-        # Slots after the view are invisible to it, so one segment serves both readings; slots before it are not.
-        slotted = index in self._predicting and not self._layout.prepend
-        segment = self._segment(index, slotted=slotted)
-        return segment, len(self.segments[segment].ids) - 1 - (self._layout.k if slotted else 0)
+        slotted = index in self._predicting and not self._apart
+        segment, read = self._segment(index, slotted=slotted)
+        return segment, read - (self._layout.k if slotted else 0)
 
     def _prediction(self, index: int) -> tuple[int, int]:
         view = self._sample.views[index]
@@ -132,28 +151,42 @@ class _Builder:
             return self._embedding(index)
         if self._layout.shared and view.sequence is not None:
             segment = self._hang(view, view.sequence)
-        else:
-            segment = self._segment(index, slotted=True)
-        return segment, len(self.segments[segment].ids) - 1
+            return segment, len(self.segments[segment].ids) - 1
+        return self._segment(index, slotted=True)
 
     def _hang(self, view: TokenView, parent: int) -> int:
         """Hang the slots on the prefix that ends with the view; slots before the view need it encoded anew."""
         if self._layout.prepend:
-            return self._add(Segment((*slots(self._layout.k), *view.ids), parent=parent, visible=view.start))
-        return self._add(Segment(slots(self._layout.k), parent=parent, visible=view.end))
+            return self._add(Segment((*self._predictor, *view.ids), parent=parent, visible=view.start))
+        return self._add(Segment(self._predictor, parent=parent, visible=view.end))
 
-    def _segment(self, index: int, *, slotted: bool) -> int:
-        """Return the root segment of a view of its own, with or without the slots."""
+    def _segment(self, index: int, *, slotted: bool) -> tuple[int, int]:
+        """Return the root segment of a view of its own, with or without the slots, and where it is read.
+
+        Nothing that is read depends on what stands behind it, so the segment ends there.
+        """
         if (index, slotted) not in self._alone:
-            view = self._sample.views[index]
-            if self._layout.framed and not view.framed:
-                raise UserError(f"{self._sample.name}: framed views need `Tokenizer(..., framed=True)`")
-            frame = view.framed[: view.frame] if self._layout.framed else ()
-            content = view.framed[view.frame :] if self._layout.framed else view.ids
-            k = self._layout.k if slotted else 0
-            ids = (*frame, *with_slots(content, k, prepend=self._layout.prepend))
-            self._alone[index, slotted] = self._add(Segment(ids))
+            ids, end = self._rendering(self._sample.views[index], self._predictor if slotted else ())
+            read = end - 1 if self._layout.last_token is None else len(ids) + self._layout.last_token
+            if read < 0:
+                raise UserError(
+                    f"{self._sample.name}: a view has {len(ids)} tokens, but layout.last_token is {self._layout.last_token}"
+                )
+            self._alone[index, slotted] = self._add(Segment(ids[: read + 1])), read
         return self._alone[index, slotted]
+
+    def _rendering(self, view: TokenView, predictor: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+        """Return a view of its own with all that the template puts around it, and where its own text ends."""
+        if not self._layout.framed:
+            ids = with_predictor(view.ids, predictor, prepend=self._layout.prepend)
+            return ids, len(ids)
+        if not view.framed:
+            raise UserError(f"{self._sample.name}: framed views need `Tokenizer(..., framed=True)`")
+        if predictor and view.marked is not None:
+            return view.marked.ids, view.marked.end
+        content = with_predictor(view.framed[view.frame :], predictor, prepend=self._layout.prepend)
+        ids = (*view.framed[: view.frame], *content)
+        return (*ids, *view.tail), len(ids)
 
     def _add(self, segment: Segment) -> int:
         self.segments.append(segment)

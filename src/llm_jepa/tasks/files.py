@@ -12,33 +12,27 @@ import gzip
 import hashlib
 import io
 import json
-import logging
 import os
 import re
 import tempfile
-import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import datasets
-import huggingface_hub.utils
-from datasets.exceptions import DatasetsError
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
-from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]  (httpx's or httpx2's)
 
 from llm_jepa.errors import UserError, nearest
 from llm_jepa.records import Example
 from llm_jepa.tasks.columns import Columns, to_example
+from llm_jepa.tasks.hub import LIBRARY_ERRORS, quiet_datasets, reason
 
 Rows: TypeAlias = Iterator[tuple[int, Mapping[str, Any]]]
 DETECTED = Columns()
 JSON_LINES = re.compile(r"\s*\{[^\n]*\}\s*\n\s*\{")  # no comma between two objects: not one JSON text
 HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
-LIBRARY_ERRORS = (DatasetsError, HTTPError, OSError, ValueError, TypeError, RuntimeError, ImportError)
 
 
 def read_examples(source: str, *, columns: Columns = DETECTED, split: str | None = None) -> list[Example]:
@@ -65,7 +59,7 @@ def read_examples(source: str, *, columns: Columns = DETECTED, split: str | None
         return _hub_examples(source, columns, split)
     if split is not None:
         raise UserError(f"{source}: a split ('{split}') is for Hugging Face data sets, not for files; leave it out")
-    files = _files_below(path) if path.is_dir() else [path]
+    files = data_files(path) if path.is_dir() else [path]
     root = path if path.is_dir() else path.parent
     return [example for file in files for example in _file_examples(file, columns, root)]
 
@@ -104,8 +98,12 @@ def _examples(rows: Rows, source: str, columns: Columns, *, at: str) -> list[Exa
     return examples
 
 
-def _files_below(folder: Path) -> list[Path]:
-    """Return the data files in a folder and the folders inside it, in the order of their paths."""
+def data_files(folder: Path) -> list[Path]:
+    """Return the data files in a folder and the folders inside it, in the order of their paths.
+
+    Raises:
+        UserError: there are none.
+    """
     shown = [path for path in folder.rglob("*") if "/." not in f"/{path.relative_to(folder).as_posix()}"]
     found = sorted(path for path in shown if _kind(path) in READERS and path.is_file())
     if not found:
@@ -130,7 +128,7 @@ def _bytes(path: Path) -> bytes:
         return gzip.decompress(data)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         remedy = "download or copy it again, or take '.gz' off its name"
-        raise UserError(f"{path}: not a whole gzip file ({_reason(error)}); {remedy}") from None
+        raise UserError(f"{path}: not a whole gzip file ({reason(error)}); {remedy}") from None
 
 
 def _text(path: Path) -> str:
@@ -180,7 +178,7 @@ def _parse(text: str, name: str, line: int) -> object:
     except json.JSONDecodeError as error:
         where, problem = f"{name}:{line + error.lineno - 1}", f"{error.msg}, column {error.colno}"
     except (ValueError, RecursionError) as error:
-        where, problem = f"{name}:{line}", _reason(error)
+        where, problem = f"{name}:{line}", reason(error)
     raise UserError(f"{where}: not valid JSON ({problem}); correct it")
 
 
@@ -218,7 +216,7 @@ def _row(header: list[str], cells: list[str], where: str) -> dict[str, str]:
 
 def _parquet(path: Path) -> Rows:
     """Yield the rows of a Parquet file."""
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet_datasets():
         plain = path
         if path.suffix.lower() == ".gz":
             plain = Path(folder) / "data.parquet"
@@ -229,7 +227,7 @@ def _parquet(path: Path) -> Rows:
             parts = datasets.load_dataset("parquet", data_files=at, cache_dir=folder, streaming=True, batch_size=1000)
             rows: list[Any] = [row for part in parts.values() for row in part]
         except LIBRARY_ERRORS as error:
-            raise UserError(f"{path}: not a readable Parquet file ({_reason(error)}); write it again") from None
+            raise UserError(f"{path}: not a readable Parquet file ({reason(error)}); write it again") from None
     yield from enumerate(rows, start=1)
 
 
@@ -240,13 +238,13 @@ def _hub_examples(source: str, columns: Columns, split: str | None) -> list[Exam
     if reader or _kind(Path(source)) in READERS or not HUB_NAME.fullmatch(source):
         raise UserError(f"{source}: no such file or folder{_nearest_file(source) or '; check the path'}")
     try:
-        with _quiet():
+        with quiet_datasets():
             rows: list[Any] = list(datasets.load_dataset(source, split=split or _only_split(source)))
     except LIBRARY_ERRORS as error:
         here = f"no such file or folder{_nearest_file(source)}"
         hub = f"and the data set (split: {split or 'any'}) could not be loaded from the Hugging Face hub"
         remedy = "check the name and the network, or give a local file instead"
-        raise UserError(f"{source}: {here}; {hub} ({_reason(error)}); {remedy}") from None
+        raise UserError(f"{source}: {here}; {hub} ({reason(error)}); {remedy}") from None
     return _examples(enumerate(rows, start=1), source, columns, at=Path(source).name)
 
 
@@ -262,31 +260,6 @@ def _nearest_file(source: str) -> str:
     """Return a hint for a path that does not exist: the nearest name in its folder, if there is one."""
     path = Path(os.path.expanduser(source))
     return nearest(path.name, sorted(other.name for other in path.parent.glob("*")))
-
-
-def _reason(error: BaseException) -> str:
-    """Return the first line of what a library says went wrong."""
-    reason = error.__cause__ or error
-    return (str(reason).strip() or type(reason).__name__).splitlines()[0].rstrip(".")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep `datasets` and the hub's library from showing progress, warnings and log lines, and restore them after."""
-    logs = {log: log.level for log in map(logging.getLogger, ("datasets", "huggingface_hub"))}
-    bars = [library for library in (datasets, huggingface_hub.utils) if not library.are_progress_bars_disabled()]
-    with warnings.catch_warnings(action="ignore"):
-        for log in logs:
-            log.setLevel(logging.CRITICAL)
-        for library in bars:
-            library.disable_progress_bars()
-        try:
-            yield
-        finally:
-            for log, level in logs.items():
-                log.setLevel(level)
-            for library in bars:
-                library.enable_progress_bars()
 
 
 READERS: Mapping[str, Callable[[Path], Rows]] = {

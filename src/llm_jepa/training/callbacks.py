@@ -1,17 +1,22 @@
-"""What watches a training: the metrics file, the progress line, the collapse warning, the clean stop."""
+"""What watches a training: the metrics file, the progress line, the collapse warning, the clean stop, the budget."""
 
 import json
 import logging
 import math
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
+from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import SaveStrategy
 
 from llm_jepa.objective.monitors import collapsed
+from llm_jepa.training.deadline import NEVER, Deadline, saving_time
 
 logger = logging.getLogger(__name__)
 
@@ -125,29 +130,76 @@ class Progress(TrainerCallback):
 
 
 class CleanStop(TrainerCallback):
-    """Turns Ctrl-C and SIGTERM into a checkpoint at the end of the running step; a second signal ends at once."""
+    """Turns Ctrl-C, SIGTERM and the end of the time into a checkpoint at the end of the running step.
 
-    def __init__(self) -> None:
+    A second signal ends at once. All processes stop at the same step. At least one step is taken, however late it is.
+
+    Args:
+        deadline: by when the process should have ended; the time to save is kept free.
+
+    Attributes:
+        signal: the signal's number, if one came.
+        stopped: whether training was stopped before its end.
+    """
+
+    def __init__(self, deadline: Deadline = NEVER) -> None:
         self.signal: int | None = None
+        self.stopped = False
+        self._deadline = deadline
+        self._saving = self._longest = 0.0
+        self._began = self._ended = time.monotonic()
         self._before: dict[int, Any] = {}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Take the signals over."""
-        del args, state, control, kwargs
+        del args, state, control
+        self._saving = saving_time(kwargs["model"])
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._note)
 
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Note the time."""
+        del args, state, control, kwargs
+        self._began = time.monotonic()
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Save and stop if a signal came."""
-        del args, state, kwargs
-        if self.signal is not None:
+        """Save and stop if a signal came, or if there is no time for another step."""
+        del state, kwargs
+        self._ended = time.monotonic()
+        self._longest = max(self._longest, self._ended - self._began)
+        if self.agree(args, control, reserve=self._longest):
             control.should_save = True
-            control.should_training_stop = True
+
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Leave what belongs to the end of an epoch until the epoch has ended."""
+        del args, kwargs
+        if self.stopped and not whole_epochs(state):
+            control.should_log = control.should_evaluate = control.should_save = False
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Note how long a checkpoint takes, with half as much in reserve."""
+        del args, state, control, kwargs
+        self._saving = 1.5 * (time.monotonic() - self._ended)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Give the signals back."""
         del args, state, control, kwargs
         self.release()
+
+    def due(self, *, reserve: float = 0.0) -> bool:
+        """Return whether to stop: a signal came, or less time is left than saving and `reserve` seconds more take."""
+        return self.signal is not None or self._deadline.passed(reserve=self._saving + reserve)
+
+    def agree(self, args: TrainingArguments, control: TrainerControl, *, reserve: float = 0.0) -> bool:
+        """Stop the training in all processes if it is due in one of them; return whether it is."""
+        flags = torch.tensor([self.signal or 0, self.due(reserve=reserve)], device=args.device)
+        if distributed.is_initialized() and distributed.get_world_size() > 1:
+            distributed.all_reduce(flags, op=distributed.ReduceOp.MAX)
+        number, due = flags.tolist()
+        self.signal = number or None
+        self.stopped = self.stopped or bool(due)
+        control.should_training_stop |= bool(due)
+        return bool(due)
 
     def release(self) -> None:
         """Give the signals back."""
@@ -159,3 +211,27 @@ class CleanStop(TrainerCallback):
         del frame
         self.signal = number
         self.release()
+
+
+class Budget(TrainerCallback):
+    """Ends training with the first step whose operations reach a limit.
+
+    Args:
+        limit: floating-point operations.
+        count: returns those done so far, the same in all processes.
+    """
+
+    def __init__(self, limit: float, count: Callable[[], float]) -> None:
+        self._limit, self._count = limit, count
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """End training when the limit is reached."""
+        del state, kwargs
+        if self._count() >= self._limit:
+            control.should_training_stop = True
+            control.should_save |= args.save_strategy != SaveStrategy.NO
+
+
+def whole_epochs(state: TrainerState) -> bool:
+    """Return whether the last step was the last of an epoch."""
+    return state.epoch is not None and abs(state.epoch - round(state.epoch)) < 1e-9

@@ -1,7 +1,8 @@
 """Running sums between two logs, and over an evaluation: terms, alignment, tokens."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,13 +23,16 @@ RETRIEVAL_CANDIDATES = 1000
 
 @dataclass(slots=True)
 class _Sums:
-    """Sums over the optimizer steps since the last log; each micro-batch adds its share of its step."""
+    """Sums over the optimizer steps since the last log; each micro-batch adds its share of its step.
+
+    `viewed` is the share of the pairs that `jepa` is over: 1 for a step, less for one with pairs that nobody looked at.
+    """
 
     loss: float | Tensor = 0.0
     next_token: float | Tensor = 0.0
     jepa: float | Tensor = 0.0
+    viewed: float = 0.0
     steps: int = 0
-    view_steps: int = 0
 
 
 @dataclass(slots=True)
@@ -52,60 +56,73 @@ class StepMeter(TrainerCallback, ExportableState):
     def __init__(self) -> None:
         self._sums = _Sums()
         self._pairs = _Pairs()
-        self._last, self._last_views = -1, -1
+        self._last = -1
         self._tokens: float | Tensor = 0.0
-        self._seconds, self._began = 0.0, time.monotonic()
+        self._seconds = 0.0
+        self._began: float | None = None
 
-    def add(self, step: int, terms: Terms, encoded: Encoded, batch: PackedBatch, *, views: bool) -> None:
-        """Add one micro-batch of an optimizer step."""
+    def add(self, step: int, terms: Terms, encoded: Encoded, batch: PackedBatch, *, viewed: float) -> None:
+        """Add one micro-batch of an optimizer step; `viewed` is its share of the step's pairs, 0 if it is run without."""
         sums = self._sums
         sums.loss = sums.loss + terms.loss.detach()
         sums.next_token = sums.next_token + terms.next_token
         self._tokens = self._tokens + batch.tokens
         sums.steps += step != self._last
         self._last = step
-        if views:
-            self.watch(step, terms, encoded)
+        if viewed:
+            self.watch(step, terms, encoded, viewed=viewed)
 
-    def watch(self, step: int, terms: Terms, encoded: Encoded) -> None:
+    def watch(self, step: int, terms: Terms, encoded: Encoded, *, viewed: float) -> None:
         """Add the JEPA term and the embeddings of one micro-batch, trained or only looked at."""
         self._sums.jepa = self._sums.jepa + terms.jepa
-        self._sums.view_steps += step != self._last_views
-        self._last_views = step
+        self._sums.viewed += viewed
         self._pairs.add(step, encoded)
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:
         """Return the means over the steps since the last reading, summed over ranks, and begin anew."""
         sums, self._sums = self._sums, _Sums()
-        self._last, self._last_views = -1, -1
+        self._last = -1
         parts = torch.tensor(
-            [float(part) for part in (sums.loss, sums.next_token, sums.jepa, self._tokens)], dtype=torch.float64
+            [float(part) for part in (sums.loss, sums.next_token, sums.jepa, sums.viewed)], dtype=torch.float64
         )
-        loss, next_token, jepa, tokens = _over_ranks(accelerator, parts).tolist()
+        loss, next_token, jepa, viewed = _over_ranks(accelerator, parts).tolist()
         steps = max(sums.steps, 1)
-        logs = {"loss": loss / steps, "next_token": next_token / steps, "tokens": tokens}
-        if sums.view_steps:
-            logs["jepa"] = jepa / sums.view_steps
+        logs = {"loss": loss / steps, "next_token": next_token / steps}
+        if viewed:
+            logs["jepa"] = jepa / viewed
             logs |= _alignment(accelerator, self._pairs.predicted, self._pairs.target)
         return logs
 
     def totals(self, accelerator: Accelerator) -> dict[str, float]:
-        """Return the tokens of all ranks and the seconds since training began, resumed parts included."""
+        """Return the tokens of all ranks and the seconds of training, resumed parts included and pauses left out."""
+        self._count_seconds()
         tokens = _over_ranks(accelerator, torch.tensor([float(self._tokens)], dtype=torch.float64))
         return {"tokens": float(tokens), "seconds": self._seconds}
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Stop the clock."""
         del args, state, control, kwargs
-        self._stop_clock()
+        self._count_seconds()
+        self._began = None
 
-    def _stop_clock(self) -> None:
-        now = time.monotonic()
-        self._seconds, self._began = self._seconds + now - self._began, now
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clock for as long as something else is done."""
+        self._count_seconds()
+        was_running, self._began = self._began is not None, None
+        try:
+            yield
+        finally:
+            self._began = time.monotonic() if was_running else None
+
+    def _count_seconds(self) -> None:
+        if self._began is not None:
+            now = time.monotonic()
+            self._seconds, self._began = self._seconds + now - self._began, now
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        self._stop_clock()
+        self._count_seconds()
         sums = {name: value if isinstance(value, int) else float(value) for name, value in asdict(self._sums).items()}
         kept = {"sums": sums, "tokens": float(self._tokens), "seconds": self._seconds}
         return {"args": {}, "attributes": kept}

@@ -7,6 +7,7 @@ ranks, which every term is divided by; `compute_loss` makes the call; `log` adds
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -118,12 +119,19 @@ class JEPATrainer(Trainer):
         return self.accelerator.unwrap_model(self.model)
 
     def totals(self) -> dict[str, float]:
-        """Return what training has cost so far, resumed parts included: `tokens` (of all ranks) and `seconds`."""
-        return self._meter.totals(self.accelerator)
+        """Return what training has cost so far, resumed parts included: `tokens` and `flops` of all ranks, and `seconds`."""
+        self.store_flos()
+        return self._meter.totals(self.accelerator) | {"flops": self.state.total_flos}
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Return a context whose duration is no part of the seconds of training."""
+        return self._meter.paused()
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """Return the micro-batches of one optimizer step, and [label tokens, pairs] of all of them on all ranks."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        for index, batch in enumerate(batches):
+            batch["micro_batch"] = index
         counts = [[batch["full"]["label"].numel(), batch["full"]["predicted"].numel()] for batch in batches]
         totals = torch.tensor(counts, dtype=torch.long, device=device).reshape(-1, 2).sum(dim=0)
         if self.accelerator.num_processes > 1:
@@ -139,22 +147,23 @@ class JEPATrainer(Trainer):
     ) -> Any:
         """Return the micro-batch's share of the step's loss, times the number of ranks that DDP averages over."""
         step = self.state.global_step
-        uses_views = self.objective.uses_views(seed=self.args.seed, step=step)
+        uses_views = self._uses_views(inputs)
         labels, pairs = num_items_in_batch.tolist()
-        totals = Totals(labels=labels, pairs=pairs)
+        totals = Totals(labels=labels, pairs=pairs, ranks=self.accelerator.num_processes)
         batch = PackedBatch.from_tensors(inputs["full" if uses_views else "plain"])
         encoded = self._encode(model, batch)
         terms = self.objective(encoded, totals)
-        self._meter.add(step, terms, encoded, batch, views=uses_views)
+        viewed = inputs["full"]["predicted"].numel() / max(pairs, 1)
+        self._meter.add(step, terms, encoded, batch, viewed=viewed if uses_views else 0.0)
         if not uses_views and self._is_logged(step):
             self._monitor(model, inputs["full"], totals)
         loss = terms.loss * self.accelerator.num_processes
         return (loss, encoded) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, with the named terms and the monitors beside the training loss."""
+        """Log, with the named terms, the monitors and the costs so far beside the training loss."""
         if "loss" in logs:
-            logs |= self._meter.read(self.accelerator)
+            logs |= self._meter.read(self.accelerator) | self.totals()
         super().log(logs, start_time)
 
     def evaluation_loop(
@@ -181,10 +190,13 @@ class JEPATrainer(Trainer):
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Return the operations of a micro-batch, attention included, for the rows that were really computed."""
-        uses_views = self.objective.uses_views(seed=self.args.seed, step=self.state.global_step)
-        batch = inputs["full" if uses_views else "plain"]
+        batch = inputs["full" if self._uses_views(inputs) else "plain"]
         rows, length = batch["input_ids"].shape
         return self._cost.step(rows=rows, length=length, labels=batch["label"].numel())
+
+    def _uses_views(self, inputs: Any) -> bool:
+        place = {"step": self.state.global_step, "micro_batch": inputs["micro_batch"]}
+        return self.objective.uses_views(seed=self.args.seed, **place)
 
     def _encode(self, model: nn.Module, batch: PackedBatch) -> Encoded:
         encoded = encode(model, batch, one_forward=self.one_forward)
@@ -199,5 +211,6 @@ class JEPATrainer(Trainer):
         with torch.no_grad():
             batch = PackedBatch.from_tensors(inputs)
             encoded = self._encode(model, batch)
-            self._meter.watch(self.state.global_step, self.objective(encoded, totals), encoded)
+            viewed = batch.predicted.numel() / max(totals.pairs, 1)
+            self._meter.watch(self.state.global_step, self.objective(encoded, totals), encoded, viewed=viewed)
         model.train()

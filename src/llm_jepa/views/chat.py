@@ -7,7 +7,7 @@ template that rewrites contents is refused, not mistrained.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jinja2.exceptions import TemplateError
@@ -28,6 +28,9 @@ PLAIN_TEMPLATE = (
 MERGE = "\n\n"
 """Stands between system and user content where the template knows no system role (Gemma)."""
 
+_SPACES = (" ", "\n")
+"""White space that templates are tried with: some strip all of it, Qwen3's line breaks only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
@@ -36,31 +39,38 @@ class Rendering:
     Attributes:
         text: what is tokenised.
         spans: for every message the (start, end) of its content in `text`, in characters.
+        asked: where the last message is an answer, how many characters of `text` are the prompt that the template gives to
+            generate it; 0 elsewhere, and where the prompt is not the beginning of what is trained.
     """
 
     text: str
     spans: tuple[tuple[int, int], ...]
+    asked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Skeleton:
-    """The template's own pieces for one sequence of roles: piece, content, piece, content, ..., piece."""
+    """The template's own pieces for one sequence of roles: piece, content, piece, content, ..., piece.
+
+    `unasked` is the number of characters between the end of the prompt and the last message's content, commonly 0; None
+    where the template makes no prompt of the messages before, or one that is not the beginning of this text.
+    """
 
     pieces: tuple[str, ...]
     order: tuple[int, ...]
     trims: tuple["_Trim", ...]
+    unasked: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Trim:
-    """Which ends of a message's content the template strips of white space."""
+    """Which characters the template strips from the ends of a message's content: "" for none, None for all white space."""
 
-    left: bool
-    right: bool
+    left: str | None
+    right: str | None
 
     def of(self, content: str) -> str:
-        content = content.lstrip() if self.left else content
-        return content.rstrip() if self.right else content
+        return content.lstrip(self.left).rstrip(self.right)
 
 
 def plain_template(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -85,11 +95,15 @@ class ChatRenderer:
         self._arguments = {**PINNED_ARGUMENTS, **(arguments or {})}
         self._skeletons: dict[tuple[str, ...], _Skeleton] = {}
         self._merging: dict[tuple[str, ...], bool] = {}
+        self._rejected: dict[tuple[str, ...], bool] = {}
 
     def render(self, messages: Sequence[Message], *, where: str) -> Rendering:
         """Return the text of a whole conversation and the span of every content; `where` stands in errors."""
         roles = tuple(message.role for message in messages)
         skeleton = self._skeleton(roles, where)
+        if self._merges_nothing(messages):
+            rest = self.render(messages[1:], where=where)
+            return replace(rest, spans=(rest.spans[0][:1] * 2, *rest.spans))
         original = [message.content for message in messages]
         expected = self._template(self._turns(roles, original), where)
         trimmed = [trim.of(content) for trim, content in zip(skeleton.trims, original, strict=True)]
@@ -102,10 +116,17 @@ class ChatRenderer:
             "cannot be told apart; remove such marks from the data or set `model.template` to another template"
         )
 
+    def alone(self, message: Message, *, where: str) -> Rendering:
+        """Return a single message in the template; an answer as the user's where no answer may come first (Gemma)."""
+        rejected = message.role == ASSISTANT and self._rejects((ASSISTANT,), where)
+        return self.render([Message(role=USER, content=message.content) if rejected else message], where=where)
+
     def prompt(self, messages: Sequence[Message], *, where: str) -> str:
         """Return the text given to the model to generate the answer to `messages`."""
         roles = tuple(message.role for message in messages)
         self._skeleton((*roles, ASSISTANT), where)
+        if self._merges_nothing(messages):
+            return self.prompt(messages[1:], where=where)
         turns = self._turns(roles, [message.content for message in messages])
         return self._template(turns, where, generate=True)
 
@@ -114,25 +135,58 @@ class ChatRenderer:
             self._merging[roles] = self._must_merge(roles, where)
             marks = [f"\x02{index}\x03placeholder\x03{index}\x02" for index in range(len(roles))]
             text = self._template(self._turns(roles, marks), where)
-            spaced = self._template(self._turns(roles, [f" {mark} " for mark in marks]), where)
-            trims = tuple(_Trim(f" {mark}" not in spaced, f"{mark} " not in spaced) for mark in marks)
             pieces, order = _split(text, marks, roles, where)
-            self._skeletons[roles] = _Skeleton(pieces, order, trims)
+            trims = self._trims(roles, marks, pieces, where)
+            unasked = self._unasked(roles, marks, text, where)
+            self._skeletons[roles] = _Skeleton(pieces, order, trims, unasked)
         return self._skeletons[roles]
 
+    def _trims(self, roles: tuple[str, ...], marks: list[str], pieces: tuple[str, ...], where: str) -> tuple["_Trim", ...]:
+        """Return what the template strips, told by the lengths of its pieces around contents with white space at the ends.
+
+        One sign stands before each content and two stand behind it, so a piece grows by 1 if the first survives, by 2 if
+        the others do.
+        """
+        stripped: list[tuple[str, str]] = [("", "")] * len(marks)
+        for space in _SPACES:
+            text = self._template(self._turns(roles, [space + mark + 2 * space for mark in marks]), where)
+            spaced, order = _split(text, marks, roles, where)
+            grown = [len(one) - len(other) for one, other in zip(spaced, pieces, strict=True)]
+            for place, index in enumerate(order):
+                left, right = stripped[index]
+                stripped[index] = (left + space * (not grown[place] & 1), right + space * (not grown[place + 1] & 2))
+        every = "".join(_SPACES)
+        return tuple(_Trim(*(None if signs == every else signs for signs in ends)) for ends in stripped)
+
+    def _unasked(self, roles: tuple[str, ...], marks: list[str], text: str, where: str) -> int | None:
+        if len(roles) < 2 or roles[-1] != ASSISTANT:
+            return None
+        prompt = self._template(self._turns(roles[:-1], marks[:-1]), where, generate=True)
+        answer = text.index(marks[-1])
+        return answer - len(prompt) if text[:answer].startswith(prompt) else None
+
     def _must_merge(self, roles: tuple[str, ...], where: str) -> bool:
-        if SYSTEM not in roles:
-            return False
-        try:
-            self._template([{"role": role, "content": "x"} for role in roles], where)
-        except UserError:
-            return roles[:2] == (SYSTEM, USER)
-        return False
+        return roles[:2] == (SYSTEM, USER) and self._rejects(roles, where)
+
+    def _rejects(self, roles: tuple[str, ...], where: str) -> bool:
+        if roles not in self._rejected:
+            try:
+                self._template([{"role": role, "content": "x"} for role in roles], where)
+                self._rejected[roles] = False
+            except UserError:
+                self._rejected[roles] = True
+        return self._rejected[roles]
+
+    def _merges(self, roles: Sequence[str]) -> bool:
+        return self._merging.get(tuple(roles), self._merging.get((*roles, ASSISTANT), False))
+
+    def _merges_nothing(self, messages: Sequence[Message]) -> bool:
+        """Return whether a system message without text would be merged, of which the template would leave nothing."""
+        return self._merges([message.role for message in messages]) and not messages[0].content.strip()
 
     def _turns(self, roles: Sequence[str], contents: Sequence[str]) -> list[dict[str, str]]:
-        merging = self._merging.get(tuple(roles), self._merging.get((*roles, ASSISTANT), False))
         turns = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
-        if not merging:
+        if not self._merges(roles):
             return turns
         return [{"role": USER, "content": turns[0]["content"] + MERGE + turns[1]["content"]}, *turns[2:]]
 
@@ -167,4 +221,5 @@ def _fill(skeleton: _Skeleton, contents: Sequence[str]) -> Rendering:
     for index, piece in zip(skeleton.order, skeleton.pieces[1:], strict=True):
         spans[index] = (len(text), len(text) + len(contents[index]))
         text += contents[index] + piece
-    return Rendering(text, tuple(spans[index] for index in range(len(contents))))
+    asked = 0 if skeleton.unasked is None else spans[len(contents) - 1][0] - skeleton.unasked
+    return Rendering(text, tuple(spans[index] for index in range(len(contents))), asked)

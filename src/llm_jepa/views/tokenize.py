@@ -4,12 +4,10 @@ Texts are tokenised once, with character offsets and without adding special toke
 them again would double BOS). A token belongs to a content when it overlaps it.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
-from operator import itemgetter
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -17,10 +15,11 @@ from transformers import PreTrainedTokenizerBase
 from llm_jepa.errors import UserError
 from llm_jepa.records import Example, Message, View
 from llm_jepa.views.chat import ChatRenderer, Rendering
+from llm_jepa.views.encoding import Encoded, Encoder
+from llm_jepa.views.predictor import PredictorTokens
 from llm_jepa.views.special import eos_id, pad_id
 
 _CHUNK = 1000
-_LEFT, _RIGHT = itemgetter(0), itemgetter(1)
 
 
 class Labels(Enum):
@@ -40,10 +39,35 @@ class Labels(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TokenSequence:
-    """A trained sequence: token ids, and for every token whether it is to be predicted."""
+    """A trained sequence.
+
+    Attributes:
+        ids: its tokens.
+        trained: for every token whether it is to be predicted.
+        after: how many tokens stand after the stop token; 0 unless the whole rendering is kept.
+    """
 
     ids: tuple[int, ...]
     trained: tuple[bool, ...]
+    after: int = 0
+
+    @property
+    def stop(self) -> int:
+        """The token that ends the answer."""
+        return self.ids[-1 - self.after]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedView:
+    """A view whose [PRED] tokens are a part of its text, as the chat template renders it alone.
+
+    Attributes:
+        ids: all tokens of the rendering.
+        end: one past the last token of the content, [PRED] tokens included.
+    """
+
+    ids: tuple[int, ...]
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +78,8 @@ class TokenView:
         ids: the content's tokens, alone.
         framed: what the chat template puts before a single message, then the content's tokens (the official views).
         frame: how many of `framed` stand before the content.
+        tail: what the chat template puts after `framed`.
+        marked: the same with [PRED] tokens of the vocabulary in it; None without such.
         sequence: index of the sequence that holds the view with no other view before it, else None.
         start: first token of the view in that sequence.
         end: one past its last token.
@@ -62,6 +88,8 @@ class TokenView:
     ids: tuple[int, ...]
     framed: tuple[int, ...]
     frame: int = 0
+    tail: tuple[int, ...] = ()
+    marked: MarkedView | None = None
     sequence: int | None = None
     start: int = 0
     end: int = 0
@@ -69,27 +97,19 @@ class TokenView:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An example in tokens: its trained sequences (one, or one for each view of a group) and its views."""
+    """An example in tokens.
+
+    Attributes:
+        name: where it comes from.
+        sequences: its trained sequences, one, or one for each view of a group.
+        views: its views.
+        predictor: the [PRED] tokens, first to last, where they are tokens of the vocabulary; empty where they are slots.
+    """
 
     name: str
     sequences: tuple[TokenSequence, ...]
     views: tuple[TokenView, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    ids: list[int]
-    offsets: list[tuple[int, int]]
-
-    def span(self, start: int, end: int) -> tuple[int, int]:
-        """Return the tokens (first, one past the last) that overlap the characters start..end."""
-        first = bisect_right(self.offsets, start, key=_RIGHT)
-        last = bisect_left(self.offsets, end, lo=first, key=_LEFT)
-        while first < last and self.offsets[first][0] == self.offsets[first][1]:
-            first += 1
-        while first < last and self.offsets[last - 1][0] == self.offsets[last - 1][1]:
-            last -= 1
-        return (first, last) if first < last else (0, 0)
+    predictor: tuple[int, ...] = ()
 
 
 class Tokenizer:
@@ -100,6 +120,11 @@ class Tokenizer:
         labels: which tokens carry the next-token loss.
         arguments: more arguments for the chat template.
         framed: also render every view alone in the chat template (needed by the framed separate layout only).
+        predictor: [PRED] tokens of the vocabulary, to put into the text of framed views; None for slots.
+        add_bos: put the tokenizer's BOS before what a template rendered, as tokenising it with special tokens does; it then
+            stands there twice if the template has one too (the official code).
+        whole_rendering: tokenise prompt and answer in one go, and keep what the template puts after the stop token (the
+            official code).
 
     Raises:
         UserError: no fast tokenizer, no stop token, no chat template.
@@ -112,6 +137,9 @@ class Tokenizer:
         labels: Labels = Labels.answer,
         arguments: Mapping[str, Any] | None = None,
         framed: bool = False,
+        predictor: PredictorTokens | None = None,
+        add_bos: bool = False,
+        whole_rendering: bool = False,
     ) -> None:
         if not tokenizer.is_fast:
             raise UserError("the tokenizer has no fast version, which gives character offsets; convert it with `tokenizers`")
@@ -119,14 +147,19 @@ class Tokenizer:
             raise UserError("the tokenizer has no chat template; set `model.template: plain` or a template file")
         self.tokenizer = tokenizer
         self.renderer = ChatRenderer(tokenizer, arguments)
+        self._encoder = Encoder(tokenizer)
         self._labels = labels
-        self._framed = framed
+        self._framed, self._whole = framed, whole_rendering
+        self._predictor = predictor
+        known = {} if predictor is None else tokenizer.get_vocab()
+        self._ids = () if predictor is None else tuple(known[name] for name in predictor.names)
         self._special = frozenset(tokenizer.all_special_ids) | {
             index for index, token in tokenizer.added_tokens_decoder.items() if token.special
         }
         first = tokenizer("a")["input_ids"][:1]
         self._eos = eos_id(tokenizer)
         self._bos = tuple(first) if first == [tokenizer.bos_token_id] else ()
+        self._added = self._bos if add_bos else ()
 
     def samples(self, examples: Iterable[Example]) -> Iterator[Sample]:
         """Yield the sample of each example, in order; tokenises many texts at a time."""
@@ -138,7 +171,7 @@ class Tokenizer:
         """Return the tokens given to the model to generate this example's answer."""
         if not example.messages:
             return list(self._bos)
-        return self._encode([self.prompt_text(example)])[0].ids
+        return [*self._added, *self._encoder.encode([self.prompt_text(example)])[0].ids]
 
     def prompt_text(self, example: Example) -> str:
         """Return the prompt as text."""
@@ -148,15 +181,14 @@ class Tokenizer:
 
     def _chunk(self, examples: Sequence[Example]) -> Iterator[Sample]:
         renderings = [self._rendering(example) for example in examples]
-        framed = [self._frame(view, example.name) for example in examples for view in example.views if self._is_alone(view)]
-        encoded = self._encode([*(rendering.text for rendering in renderings), *(frame.text for frame in framed)])
-        frames = iter(zip(framed, encoded[len(renderings) :], strict=True))
-        for example, rendering, tokens in zip(examples, renderings, encoded, strict=False):
-            alone = [
-                _alone(*next(frames), example.name) if self._is_alone(view) else TokenView((), ()) for view in example.views
-            ]
+        if self._whole:
+            renderings = [replace(rendering, asked=0) for rendering in renderings]
+        pending = [(view, example.name) for example in examples for view in example.views if self._is_alone(view)]
+        made = iter(self._views(pending))
+        for example, rendering, tokens in zip(examples, renderings, self._encoder.conversations(renderings), strict=True):
+            alone = [next(made) if self._is_alone(view) else TokenView((), ()) for view in example.views]
             if example.messages:
-                yield self._conversation(example, rendering, tokens, alone)
+                yield self._conversation(example, rendering, tokens.behind(self._added), alone)
             else:
                 yield self._group(example, alone)
 
@@ -169,12 +201,30 @@ class Tokenizer:
             return Rendering("", ())
         return self.renderer.render(example.messages, where=example.name)
 
+    def _views(self, views: Sequence[tuple[View, str]]) -> list[TokenView]:
+        """Return views that are tokenised by themselves, with [PRED] tokens in their text too where it takes any."""
+        plain = [_alone(*rendered, name) for rendered, (_, name) in zip(self._frames(views), views, strict=True)]
+        predictor = self._predictor
+        if predictor is None or not self._framed:
+            return plain
+        marked = self._frames([(replace(view, content=predictor.put(view.content)), name) for view, name in views])
+        return [
+            replace(view, marked=MarkedView(tuple(tokens.ids), tokens.span(*rendering.spans[0])[1]))
+            for view, (rendering, tokens) in zip(plain, marked, strict=True)
+        ]
+
+    def _frames(self, views: Sequence[tuple[View, str]]) -> list[tuple[Rendering, Encoded]]:
+        renderings = [self._frame(view, name) for view, name in views]
+        tokens = self._encoder.encode([rendering.text for rendering in renderings])
+        added = [self._added if self._framed and view.role else () for view, _ in views]
+        return [(one, other.behind(bos)) for one, other, bos in zip(renderings, tokens, added, strict=True)]
+
     def _frame(self, view: View, where: str) -> Rendering:
         if not (self._framed and view.role):
             return Rendering(view.content, ((0, len(view.content)),))
-        return self.renderer.render([Message(role=view.role, content=view.content)], where=where)
+        return self.renderer.alone(Message(role=view.role, content=view.content), where=where)
 
-    def _conversation(self, example: Example, rendering: Rendering, tokens: _Encoded, alone: Sequence[TokenView]) -> Sample:
+    def _conversation(self, example: Example, rendering: Rendering, tokens: Encoded, alone: Sequence[TokenView]) -> Sample:
         spans = [tokens.span(*span) for span in rendering.spans]
         sequence = self._trained(tokens, spans[-1], example.name)
         located = [None if view.message is None else spans[view.message] for view in example.views]
@@ -185,20 +235,26 @@ class Tokenizer:
             _within(view, sequence.ids, span, first=span[0] == earliest) if span else view
             for view, span in zip(alone, located, strict=True)
         )
-        return Sample(example.name, (sequence,), views)
+        return Sample(example.name, (sequence,), views, self._ids)
 
-    def _trained(self, tokens: _Encoded, answer: tuple[int, int], where: str) -> TokenSequence:
+    def _trained(self, tokens: Encoded, answer: tuple[int, int], where: str) -> TokenSequence:
         start, end = answer
         if end <= start:
             raise UserError(f"{where}: the answer has no token of its own; give it some text")
         stop = next((index for index in range(end, len(tokens.ids)) if tokens.ids[index] in self._special), None)
-        ids = (*tokens.ids[:end], self._eos) if stop is None else tuple(tokens.ids[: stop + 1])
-        return TokenSequence(ids, self._mark(ids, start))
+        if stop is None:
+            ids = (*tokens.ids[:end], self._eos)
+            return TokenSequence(ids, self._mark(ids, start))
+        after = len(tokens.ids) - 1 - stop if self._whole else 0
+        ids = tuple(tokens.ids[: stop + 1 + after])
+        return TokenSequence(ids, self._mark(ids, start, after), after)
 
-    def _mark(self, ids: tuple[int, ...], start: int) -> tuple[bool, ...]:
-        if self._labels is not Labels.official:
-            first = max(start, 1) if self._labels is Labels.answer else 1
-            return (False,) * first + (True,) * (len(ids) - first)
+    def _mark(self, ids: tuple[int, ...], start: int, after: int = 0) -> tuple[bool, ...]:
+        if self._labels is Labels.all:
+            return (False, *(True,) * (len(ids) - 1))
+        if self._labels is Labels.answer:
+            first = max(start, 1)
+            return (False,) * first + (True,) * (len(ids) - first - after) + (False,) * after
         ignored = pad_id(self.tokenizer)
         return tuple(index >= 1 and token != ignored for index, token in enumerate(ids))
 
@@ -209,20 +265,17 @@ class Tokenizer:
             ids = (*self._bos, *view.ids, self._eos)
             sequences.append(TokenSequence(ids, self._mark(ids, 1)))
             views.append(replace(view, sequence=index, start=len(self._bos), end=len(ids) - 1))
-        return Sample(example.name, tuple(sequences), tuple(views))
-
-    def _encode(self, texts: Sequence[str]) -> list[_Encoded]:
-        batch = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        return [_Encoded(ids, offsets) for ids, offsets in zip(batch["input_ids"], batch["offset_mapping"], strict=True)]
+        return Sample(example.name, tuple(sequences), tuple(views), self._ids)
 
 
-def _alone(rendering: Rendering, tokens: _Encoded, where: str) -> TokenView:
+def _alone(rendering: Rendering, tokens: Encoded, where: str) -> TokenView:
     start, end = tokens.span(*rendering.spans[0])
     if end <= start:
         raise UserError(f"{where}: a view has no token of its own; give it some text")
-    return TokenView(tuple(tokens.ids[start:end]), tuple(tokens.ids[:end]), start)
+    ids = tuple(tokens.ids)
+    return TokenView(ids[start:end], ids[:end], start, ids[end:])
 
 
 def _within(view: TokenView, ids: tuple[int, ...], span: tuple[int, int], *, first: bool) -> TokenView:
     start, end = span
-    return TokenView(ids[start:end], view.framed, view.frame, 0 if first else None, start, end)
+    return replace(view, ids=ids[start:end], sequence=0 if first else None, start=start, end=end)

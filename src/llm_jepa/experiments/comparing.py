@@ -1,0 +1,101 @@
+"""`llm-jepa compare`: does JEPA help on this data? Plain, JEPA and shuffled pairs, paired by seed, tested and reported."""
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from llm_jepa.errors import UserError, nearest
+from llm_jepa.experiments.arms import PAPER_SEEDS, STANDARD, Arm, arm_experiment, jobs, read_arms
+from llm_jepa.experiments.commands import asks_for_help, config_first, split_options
+from llm_jepa.experiments.console import table
+from llm_jepa.experiments.experiment import Experiment
+from llm_jepa.experiments.material import source_of
+from llm_jepa.experiments.pool import run_all
+from llm_jepa.experiments.quiet import quiet_libraries
+from llm_jepa.experiments.report import write_report
+from llm_jepa.experiments.results import JEPA, compare_runs, notes, read_runs, scored_on_test
+from llm_jepa.experiments.summary import verdict
+from llm_jepa.tasks.task import TEST, VALIDATION
+
+DESCRIPTION = """Train several arms of one config with several seeds, and test the differences. The arms are plain training,
+LLM-JEPA as the config says, and LLM-JEPA on shuffled pairs as the control; --arms adds more. Every other option is a field
+of the config, as for `llm-jepa train`. The same command continues what was interrupted."""
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """Run `llm-jepa compare CONFIG [--seeds ...] [--arms ...] [--only ...] [--workers N] [--field value ...]`."""
+    parser = _parser()
+    if asks_for_help(arguments):
+        parser.print_help()
+        return 0
+    options, config = split_options(parser, config_first(arguments))
+    arms = _chosen((*STANDARD, *read_arms(options.arms or [])), options.only)
+    described = [(arm, arm_experiment(config, arm)) for arm in arms]
+    _check(described)
+    root = Path(described[0][1].output)
+    planned = jobs(described, root=root, seeds=_seeds(options.seeds))
+    console = Console()
+    quiet_libraries(console)
+    began = time.monotonic()
+    run_all(planned, console=console, workers=options.workers)
+    conclude(root, console, title="Does LLM-JEPA help here?", seconds=time.monotonic() - began)
+    return 0
+
+
+def conclude(root: Path, console: Console, *, title: str, seconds: float) -> None:
+    """Write the report on the runs below `root`, and print table and verdict."""
+    runs = read_runs(root)
+    page = write_report(root, title=title)
+    scored = scored_on_test(runs)
+    console.print(table(scored))
+    for sentence in (*verdict(scored, compare_runs(scored)), *notes(scored)):
+        console.print(sentence, markup=False)
+    console.print(f"\n{len(runs)} runs in {seconds / 60:.1f} minutes; the page: {page}", markup=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="llm-jepa compare",
+        usage="%(prog)s CONFIG [options]",
+        description=DESCRIPTION,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    seeds = " ".join(map(str, PAPER_SEEDS))
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="N", help=f"one run of each arm for each (default: {seeds})")
+    parser.add_argument(
+        "--arms", nargs="+", metavar="YAML", help="more arms: a file, or text such as '{light: {objective.weight: 0.1}}'"
+    )
+    parser.add_argument("--only", nargs="+", metavar="ARM", help="only these arms")
+    parser.add_argument("--workers", type=int, metavar="N", help="runs at a time (default: one a core)")
+    return parser
+
+
+def _seeds(given: Sequence[int] | None) -> tuple[int, ...]:
+    seeds = tuple(PAPER_SEEDS if given is None else given)
+    repeated = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+    if repeated is not None:
+        raise UserError(f"--seeds names {repeated} twice; give every seed once")
+    return seeds
+
+
+def _chosen(arms: Sequence[Arm], only: Sequence[str] | None) -> tuple[Arm, ...]:
+    names = [arm.name for arm in arms]
+    for name in only or ():
+        if name not in names:
+            raise UserError(f"--only: there is no arm '{name}'{nearest(name, names)}; there are {', '.join(names)}")
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise UserError(f"--arms names '{repeated}' twice, or it is one of the standard arms; give it another name")
+    return tuple(arm for arm in arms if only is None or arm.name in only)
+
+
+def _check(described: Sequence[tuple[Arm, Experiment]]) -> None:
+    for arm, experiment in described:
+        if arm.name == JEPA and not experiment.objective.trains_views:
+            raise UserError("objective.weight is 0, so the arm 'jepa' would be plain training; give it a weight")
+        if not any(source_of(experiment.data, split) for split in (VALIDATION, TEST)):
+            raise UserError("a comparison needs rows to score: set data.test, and data.validation for choices")

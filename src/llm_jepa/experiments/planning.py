@@ -1,0 +1,109 @@
+"""What a training will take, told from shapes alone: optimizer steps, and floating-point operations of a step."""
+
+import math
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from transformers import TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+
+from llm_jepa.model.flops import CostModel
+from llm_jepa.model.parts import core
+from llm_jepa.objective.jepa import JEPA
+from llm_jepa.training.callbacks import Budget
+from llm_jepa.training.trainer import JEPATrainer
+
+DRAWN = 64
+"""Micro-batches that are packed to know what one costs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The extent of a training.
+
+    Attributes:
+        steps: optimizer steps.
+        steps_per_epoch: optimizer steps of one pass over the data.
+        flops_per_step: expected operations of one, over all ranks.
+    """
+
+    steps: int
+    steps_per_epoch: int
+    flops_per_step: float
+
+    @property
+    def flops(self) -> float:
+        """Expected operations of the whole training."""
+        return self.steps * self.flops_per_step
+
+
+def plan(
+    trainer: JEPATrainer, args: TrainingArguments, objective: JEPA, *, seed: int, max_flops: float | None = None
+) -> Plan:
+    """Return the extent of a training, with batches drawn at random as the training will draw them.
+
+    Args:
+        trainer: not begun; its model and samples count.
+        args: of the training.
+        objective: the trainer's; its dropout rate says how many steps go without the views.
+        seed: of the batches that are drawn.
+        max_flops: where training ends instead, if it is given.
+    """
+    ranks = trainer.accelerator.num_processes
+    whole = math.floor if args.dataloader_drop_last else math.ceil
+    samples: Any = trainer.train_dataset
+    micro_batches = whole(len(samples) / (args.per_device_train_batch_size * ranks))
+    steps_per_epoch = max(1, math.ceil(micro_batches / args.gradient_accumulation_steps))
+    steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * steps_per_epoch)
+    flops_per_epoch = micro_batches * ranks * _micro_batch(trainer, objective, args.per_device_train_batch_size, seed=seed)
+    flops_per_step = flops_per_epoch / steps_per_epoch
+    if max_flops is not None:
+        steps = max(1, math.ceil(max_flops / flops_per_step))
+    return Plan(steps=steps, steps_per_epoch=steps_per_epoch, flops_per_step=flops_per_step)
+
+
+def limit_flops(trainer: JEPATrainer, objective: JEPA, limit: float, *, seed: int, checkpoint: Path | None) -> None:
+    """Let a training end with the first step whose operations reach a limit, and its learning rate's schedule there too.
+
+    The schedule is laid out for as many steps as the limit is expected to pay for; if steps turn out cheaper than expected,
+    it ends with the schedule, a little below the limit.
+
+    Args:
+        trainer: not begun; its arguments and callbacks are changed.
+        objective: the trainer's.
+        limit: floating-point operations.
+        seed: of the batches that are drawn to know what a step costs.
+        checkpoint: what the training will continue from.
+    """
+    trainer.args.max_steps = plan(trainer, trainer.args, objective, seed=seed, max_flops=limit).steps
+    if checkpoint is not None:
+        before = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        if before.total_flos >= limit:
+            trainer.args.max_steps = before.global_step
+    trainer.add_callback(Budget(limit, lambda: trainer.totals()["flops"]))
+
+
+def _micro_batch(trainer: JEPATrainer, objective: JEPA, size: int, *, seed: int) -> float:
+    """Return the mean operations of a micro-batch of one rank."""
+    data: Any = trainer.train_dataset
+    collate: Any = trainer.data_collator
+    cost = CostModel.of(core(trainer.trained))
+    order = random.Random(f"plan {seed}").sample(range(len(data)), len(data))
+    # The last batch of an epoch may be smaller; where only some are drawn, none of them is that one.
+    starts = range(0, len(order), size * trainer.accelerator.num_processes)[:DRAWN]
+    kept = 1 - objective.dropout if objective.trains_views else 0.0
+    costs: list[float] = []
+    for start in starts:
+        packed = collate([data[index] for index in order[start : start + size]])
+        found = {name: _flops(cost, batch) for name, batch in packed.items()}
+        plain = found.get("plain", 0.0)  # it is made wherever a step may go without the views
+        costs.append(kept * found["full"] + (1 - kept) * plain)
+    return fmean(costs)
+
+
+def _flops(cost: CostModel, batch: dict[str, Any]) -> int:
+    rows, length = batch["input_ids"].shape
+    return cost.step(rows=rows, length=length, labels=batch["label"].numel())

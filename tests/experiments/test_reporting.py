@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+from tests.experiments.sample_runs import results, write_run, write_sweep
+
+from llm_jepa.cli import main
+
+
+def test_the_verb_writes_the_page_and_prints_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path, arms=("plain", "jepa"), seeds=(1, 2))
+    assert main(["report", str(tmp_path), "--title", "Mine", "--output", str(tmp_path / "out")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "JEPA with weight 0.05 scored" in said
+    assert "the page:" in said
+    assert "<h1>Mine</h1>" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "there is no folder 'nowhere'"),
+        (["."], "no results.json in it or below it"),
+        (["broken"], "results.json: no JSON"),
+        (["tasks"], "compare runs of one task"),
+        ([], "required: runs"),
+        (["good", "--colour", "red"], "--colour"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    if arguments != ["."]:
+        write_run(tmp_path / "good", results("plain", 1, 0.5))
+        (write_run(tmp_path / "broken", results("plain", 1, 0.5)) / "results.json").write_text("{")
+        write_run(tmp_path / "tasks", results("plain", 1, 0.5))
+        titles = {"accuracy": "Accuracy"}
+        write_run(tmp_path / "tasks", results("jepa", 1, 0.5) | {"measure": "accuracy", "titles": titles, "accuracy": 0.5})
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert message in said
