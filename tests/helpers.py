@@ -214,7 +214,10 @@ def train(
     callbacks: Sequence[TrainerCallback] = (),
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Train in place for `steps` optimizer steps and return what was logged at each; more `options` go to either side."""
+    """Train in place for `steps` optimizer steps and return what was logged at each, but for the time.
+
+    More `options` go to either side.
+    """
     own = {name: options.pop(name) for name in ("samples_per_row", "one_forward", "eval_samples") if name in options}
     settings: dict[str, Any] = {
         "learning_rate": 1e-2,
@@ -242,7 +245,8 @@ def train(
         **own,
     )
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
-    return [entry for entry in trainer.state.log_history if "loss" in entry]
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in logs]
 
 
 def weights(model: nn.Module, *, slots: bool = True) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from llm_jepa.experiments.experiment import Data, Experiment
 from llm_jepa.model.load import LoRA, ModelConfig
 from tests.experiments.small_runs import restored_logging, write_base, write_rows
 
-VERBS = ("demo", "train", "evaluate", "inspect", "export", "data")
+VERBS = tuple(cli.VERBS)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert re.findall(r"^  (\w+)   ", shown, flags=re.MULTILINE) == list(VERBS)
+    assert re.findall(r"^  (\w+) +\w", shown, flags=re.MULTILINE) == list(VERBS)
 
 
 def test_no_verb_shows_the_help_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +154,7 @@ def test_a_full_or_closed_disk_is_told(
     def fail(arguments: list[str]) -> int:
         raise OSError(number, "no way", "results.json")
 
-    monkeypatch.setattr(cli, "_export", fail)
+    monkeypatch.setitem(cli.VERBS, "export", fail)
     assert main(["export"]) == 2
     assert capsys.readouterr().err == (
         "error: cannot write 'results.json': no way; free the way and give the same command\n"
@@ -165,7 +165,7 @@ def test_other_faults_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(arguments: list[str]) -> int:
         raise OSError(errno.EIO, "broken")
 
-    monkeypatch.setattr(cli, "_export", fail)
+    monkeypatch.setitem(cli.VERBS, "export", fail)
     with pytest.raises(OSError, match="broken"):
         main(["export"])
 
@@ -176,7 +176,7 @@ def test_an_interruption_has_the_shells_exit_code(
     def interrupt(arguments: list[str]) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_evaluate", interrupt)
+    monkeypatch.setitem(cli.VERBS, "evaluate", interrupt)
     assert main(["evaluate"]) == 130
     assert capsys.readouterr().err.startswith("interrupted; the same command continues")
 

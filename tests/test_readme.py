@@ -1,16 +1,15 @@
 """The README says what is so: its snippets run, its map is complete, its links and commands exist."""
 
+import importlib.util
 import json
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from llm_jepa.cli import HELP, main
+from llm_jepa.cli import VERBS, main
 from llm_jepa.experiments.commands import config_first
 from llm_jepa.experiments.config import parse_experiment
 from llm_jepa.experiments.run import run_experiment
@@ -94,42 +93,22 @@ def test_the_yaml_snippet_trains(run_folder: Path) -> None:
     assert (results["arm"], results["split"], results["steps"]) == ("jepa", "test", 2)
 
 
-def test_the_docs_name_every_entry_of_a_run_folder(run_folder: Path) -> None:
-    page = (PROJECT / "docs/training.md").read_text(encoding="utf-8")
-    block = page.partition("<!-- run folder -->")[2].partition("```text\n")[2].partition("```")[0]
-    listed = {line.split()[0].rstrip("/") for line in block.splitlines()}
-    assert listed == {path.name for path in run_folder.iterdir()}
-
-
-def keys(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield name
-            yield from keys(inner)
-
-
-def test_the_docs_name_every_key_of_a_runs_files(run_folder: Path) -> None:
-    metrics = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    prediction = json.loads((run_folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()[0])
-    results = json.loads((run_folder / "results.json").read_text(encoding="utf-8"))
-    environment = json.loads((run_folder / "environment.json").read_text(encoding="utf-8"))
-    found = {re.sub("^(eval|validation|test)_", "", name) for line in metrics for name in keys(line)}
-    found |= {*keys(results), *keys(prediction), *environment} - {"examples"}
-    found -= {"total_flos", "train_loss"}  # what Trainer adds in its last line
-    pages = "".join((PROJECT / "docs" / name).read_text(encoding="utf-8") for name in ("training.md", "evaluation.md"))
-    assert {name for name in found if f"`{name}`" not in pages} == set()
-
-
-def test_the_map_lists_every_file_of_the_package_and_nothing_else() -> None:
+def test_the_map_names_every_package() -> None:
     source = PROJECT / "src/llm_jepa"
-    files = [path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    there = {path.relative_to(source).as_posix() for path in files}
+    packages = {path.parent.relative_to(source).as_posix() for path in source.glob("*/__init__.py")}
     block = next(text for text in blocks(PROJECT / "README.md", "text") if text.startswith("src/llm_jepa/\n"))
-    entries = [line.split(maxsplit=1) for line in block.splitlines()[1:]]
-    assert [entry for entry in entries if len(entry) != 2] == []
-    listed = [f"{path}__init__.py" if path.endswith("/") else path for path, _ in entries]
-    assert len(listed) == len(set(listed))
-    assert set(listed) == there
+    entries = {line.split()[0].rstrip("/") for line in block.splitlines()[1:]}
+    assert packages <= entries
+    assert all((source / entry).exists() for entry in entries)
+
+
+def test_the_page_of_all_files_is_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("write_map", PROJECT / "tools/write_map.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (PROJECT / "docs/map.md").read_text(encoding="utf-8") == module.page(), "run `make map`"
 
 
 def slugs(page: Path) -> set[str]:
@@ -166,7 +145,7 @@ def commands(page: Path) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_command_that_is_named_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    verbs = set(re.findall(r"^  ([a-z]+) {2,}", HELP, flags=re.MULTILINE))
+    verbs = set(VERBS)
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for command in commands(page):
         words = command.split()

@@ -41,6 +41,9 @@ VERBS = {
     "compare": Verb(
         "experiments.comparing:compare", "train several arms of one config with several seeds, and test the differences"
     ),
+    "sweep": Verb(
+        "experiments.sweeping:sweep", "search learning rate, k and weight on validation rows, and compare what was chosen"
+    ),
     "evaluate": Verb("experiments.evaluating:evaluate", "generate and score answers with a run or any model"),
     "inspect": Verb(
         "experiments.inspecting:inspect", "show which tokens of your data carry loss, and where the views are read"
@@ -48,6 +51,9 @@ VERBS = {
     "preflight": Verb(
         "experiments.preflight:preflight",
         "tell in minutes what a run will cost, whether it fits, and whether its data and weight make sense",
+    ),
+    "analyze": Verb(
+        "experiments.analyzing:analyze", "measure how the embeddings of Text and Code lie, and tell structure from collapse"
     ),
     "export": Verb("experiments.exporting:export", "write a trained run as a plain Hugging Face folder"),
     "report": Verb(
@@ -65,7 +71,7 @@ Train language models with next-token prediction and joint-embedding prediction 
 `llm-jepa VERB --help` explains each.
 """
 
-OPTIONAL = ("matplotlib", "sklearn", "statsmodels", "gguf", "peft")
+OPTIONAL = ("matplotlib", "sklearn", "statsmodels", "gguf", "peft", "optuna")
 """Packages of the extras."""
 
 
@@ -93,7 +99,7 @@ def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
     except ModuleNotFoundError as error:
         if error.name not in OPTIONAL:
             raise
-        return _fail(f"this needs the package {error.name}: `pip install 'llm-jepa[demo,lora]'` brings it")
+        return _fail(f"this needs the package {error.name}: `pip install 'llm-jepa[demo,lora,search]'` brings it")
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command continues from the last checkpoint\n")
         return 128 + signal.SIGINT

@@ -9,13 +9,16 @@ import torch
 from llm_jepa.analysis.geometry import (
     anisotropy,
     cka,
+    cosines,
     effective_rank,
     linear_map,
+    mean_length,
     mean_top,
     relative_singular_values,
     singular_values,
     spread,
 )
+from llm_jepa.objective.monitors import alignment
 
 
 def draw(rows: int, hidden: int, seed: int) -> torch.Tensor:
@@ -71,20 +74,62 @@ def test_a_true_linear_map_leaves_nothing_also_on_rows_it_was_not_fitted_to() ->
     text = draw(100, 6, 0)
     found = linear_map(text, text @ draw(6, 6, 1) + 4)
     assert found.unexplained == pytest.approx(0, abs=1e-20)
-    assert found.unexplained_held_out == pytest.approx(0, abs=1e-20)
+    assert found.unexplained_held_out == pytest.approx(0, abs=1e-12)
+    assert not found.fits_anything
 
 
 def test_noise_is_explained_on_fitted_rows_and_not_on_others() -> None:
     found = linear_map(draw(80, 10, 0), draw(80, 10, 1))
     assert found.unexplained < 0.95
-    assert found.unexplained_held_out is not None
-    assert found.unexplained_held_out > 1
+    assert found.unexplained_held_out == pytest.approx(1, abs=0.01)
 
 
-def test_no_more_rows_than_units_fit_anything_and_are_not_tried_on_held_out_rows() -> None:
-    found = linear_map(draw(10, 12, 0), draw(10, 12, 1))
+def test_no_more_rows_than_units_fit_anything_but_other_rows_tell_a_relation_from_noise() -> None:
+    text = draw(60, 200, 0) * torch.logspace(0, -3, 200, dtype=torch.float64)
+    related, noise = linear_map(text, text @ draw(200, 200, 1)), linear_map(text, draw(60, 200, 2))
+    for found in (related, noise):
+        assert found.fits_anything
+        assert found.error == pytest.approx(0, abs=1e-9)
+        assert found.unexplained == pytest.approx(0, abs=1e-12)
+    assert related.unexplained_held_out is not None
+    assert related.unexplained_held_out < 0.5
+    assert noise.unexplained_held_out == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(("rows", "tried"), [(15, False), (16, True)])
+def test_a_few_rows_are_not_halved(rows: int, tried: bool) -> None:
+    assert (linear_map(draw(rows, 3, 0), draw(rows, 3, 1)).unexplained_held_out is not None) == tried
+
+
+def test_the_penalty_is_the_one_that_predicts_each_row_best_from_the_others() -> None:
+    """Against refitting scikit-learn without one row after the other, and trying the other half."""
+    from sklearn.linear_model import Ridge
+
+    text = draw(40, 30, 0) * torch.logspace(0, -2, 30, dtype=torch.float64)
+    code = text @ draw(30, 4, 1) + draw(40, 4, 2)
+    source, target = text[::2].numpy(), code[::2].numpy()
+    centred = source - source.mean(axis=0)
+    largest = np.linalg.svd(centred, compute_uv=False)[0] ** 2
+
+    def missed(strength: float) -> float:
+        total = 0.0
+        for row in range(len(source)):
+            rest = np.arange(len(source)) != row
+            # The penalty stands beside sums over all rows, as in the closed form with the mean taken away once.
+            fitted = Ridge(alpha=strength * largest, solver="cholesky").fit(source[rest], target[rest])
+            total += float(((fitted.predict(source[[row]]) - target[row]) ** 2).sum())
+        return total
+
+    best = min((10.0**power for power in range(-6, 3)), key=missed)
+    fitted = Ridge(alpha=best * largest, solver="cholesky").fit(source, target).predict(text[1::2].numpy())
+    left = ((code[1::2].numpy() - fitted) ** 2).sum() / ((code[1::2].numpy() - target.mean(axis=0)) ** 2).sum()
+    assert linear_map(text, code).unexplained_held_out == pytest.approx(float(left))
+
+
+def test_embeddings_that_are_all_the_same_have_nothing_to_explain() -> None:
+    found = linear_map(torch.ones(50, 8), torch.ones(50, 8))
+    assert (found.unexplained, found.unexplained_held_out) == (1.0, 1.0)
     assert found.error == pytest.approx(0, abs=1e-9)
-    assert found.unexplained_held_out is None
 
 
 def test_collapsed_embeddings_have_small_errors_and_no_better_explanation() -> None:
@@ -133,3 +178,18 @@ def test_cka_is_the_normalised_hsic_of_the_linear_kernels() -> None:
     kernels = [centre @ item @ item.T @ centre for item in (one, other)]
     hsic = [float((a * b).sum()) for a, b in ((kernels[0], kernels[1]), (kernels[0], kernels[0]), (kernels[1], kernels[1]))]
     assert cka(one, other) == pytest.approx(hsic[0] / math.sqrt(hsic[1] * hsic[2]))
+
+
+def test_cosines_are_those_of_the_monitors_of_training() -> None:
+    text, code = draw(30, 6, 0) + 1, draw(30, 6, 1)
+    expected = alignment(text, code)
+    assert cosines(text, code) == pytest.approx((expected.cosine_matched, expected.cosine_shuffled))
+
+
+def test_cosines_need_two_rows() -> None:
+    with pytest.raises(ValueError, match="at least 2 examples, not 1"):
+        cosines(draw(1, 4, 0), draw(1, 4, 1))
+
+
+def test_the_length_is_euclids() -> None:
+    assert mean_length(torch.tensor([[3.0, 4.0], [0.0, 1.0]])) == 3.0

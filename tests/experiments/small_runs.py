@@ -20,10 +20,12 @@ from llm_jepa.evaluation.generate import generate
 from llm_jepa.experiments import run as running
 from llm_jepa.experiments.experiment import Data, Evaluation, Experiment
 from llm_jepa.experiments.files import RunFolder
+from llm_jepa.experiments.interruption import Interrupted
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.model.parts import core
 from llm_jepa.objective.jepa import JEPA
 from llm_jepa.packing.layout import Layout
+from llm_jepa.training.deadline import UNFINISHED, Deadline
 
 ROWS = [
     {"text": "lines with a number", "code": ". * [ 0 - 9 ] . *"},
@@ -132,3 +134,14 @@ def train_watched(described: Experiment, watch: Watch) -> RunFolder:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "make_trainer", with_watch)
         return running.run_experiment(described)
+
+
+def run_in_pieces(described: Experiment) -> tuple[RunFolder, int]:
+    """Call until the run is finished, each time with no time left; return it, and how often it was interrupted."""
+    for interruptions in range(100):
+        try:
+            return running.run_experiment(described, deadline=Deadline(0.0)), interruptions
+        except Interrupted as interrupted:
+            if interrupted.exit_code != UNFINISHED:
+                raise
+    raise AssertionError("the run makes no progress")

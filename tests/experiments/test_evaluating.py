@@ -13,7 +13,7 @@ from tests.helpers import plain_model
 
 from llm_jepa.errors import UserError
 from llm_jepa.evaluation.evaluate import PREDICTIONS, read_predictions
-from llm_jepa.experiments import evaluating
+from llm_jepa.experiments import evaluating, material
 from llm_jepa.experiments.evaluating import evaluate
 from llm_jepa.experiments.evaluation_folder import RESULT, SETTINGS, weights_fingerprint
 from llm_jepa.experiments.experiment import Data
@@ -191,10 +191,12 @@ def test_nl_regex_gives_the_rows_that_a_run_on_it_held_out(here: Path, monkeypat
 
     def sources(data: Data) -> Examples:
         asked.append(data)
-        return Examples((), (), ())
+        raise UserError("asked")
 
-    monkeypatch.setattr(evaluating, "read_sources", sources)
+    monkeypatch.setattr(material, "read_sources", sources)
     for model in ("run", "base"):
+        with pytest.raises(UserError, match="asked"):
+            evaluate([model, "nl_regex"])
         with pytest.raises(UserError, match="has the splits train, validation, test, and no 'tets'; did you mean 'test'"):
             evaluate([model, "nl_regex", "--split", "tets"])
     assert [data.limit for data in asked] == [7, None]
@@ -215,7 +217,7 @@ MISTAKES = {
         ["cut", "rows.jsonl"],
         "the run 'cut' is not finished and has no model yet; give its train command again$",
     ),
-    "interrupted with checkpoint": (["saved", "rows.jsonl"], "or evaluate what `llm-jepa export saved FOLDER` writes"),
+    "interrupted with checkpoint": (["saved", "rows.jsonl"], "or take what `llm-jepa export saved FOLDER` writes"),
     "model of an interrupted run": (["cut/model", "rows.jsonl"], "the run 'cut' is not finished"),
     "no model": (["./nowhere", "rows.jsonl"], "'./nowhere': there is no such folder"),
     "no GGUF": (["nowhere.gguf", "rows.jsonl"], "there is no file 'nowhere.gguf'"),

@@ -42,7 +42,7 @@ def test_the_same_configuration_twice_is_an_error_that_names_both_folders() -> N
 
 
 def test_of_settings_that_differ_together_one_is_named() -> None:
-    runs = [run(**{"objective__weight": 1.0, "aardvark": 1}), run(**{"objective__weight": 2, "aardvark": 2})]
+    runs = [run(objective__weight=1.0, aardvark=1), run(objective__weight=2, aardvark=2)]
     assert differing(runs) == [W]
     assert differing([run(objective__weight=1), run(objective__weight=1.0)]) == []
 

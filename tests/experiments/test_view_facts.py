@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.helpers import TEXT_CODE
 
-from llm_jepa.experiments.view_facts import evenly, view_facts
+from llm_jepa.experiments.view_facts import ViewFacts, evenly, view_facts
 from llm_jepa.packing.layout import Layout
 from llm_jepa.records import Example, View
 from llm_jepa.views.pairs import Direction
@@ -21,9 +21,11 @@ def pair(name: str, source: str, target: str) -> tuple[Example, Sample]:
     return Example(name=name, messages=(), views=views), Sample(name, (), tokens)
 
 
-def facts(*texts: tuple[str, str], layout: Layout | None = None):
+def facts(*texts: tuple[str, str], layout: Layout | None = None) -> ViewFacts:
     made = [pair(str(index), *text) for index, text in enumerate(texts)]
-    return view_facts([example for example, _ in made], [sample for _, sample in made], layout or Layout())
+    found = view_facts([example for example, _ in made], [sample for _, sample in made], layout or Layout())
+    assert found is not None
+    return found
 
 
 def test_shared_tokens_are_counted_as_a_share_of_the_target():
@@ -59,7 +61,8 @@ def test_template_counts_only_where_views_are_framed(layout, share):
 
 
 def test_one_pair_has_nothing_to_be_compared_with():
-    assert facts(("a", "b")) is None
+    example, sample = pair("0", "a", "b")
+    assert view_facts([example], [sample], Layout()) is None
 
 
 @pytest.mark.parametrize(("count", "names"), [(2, ["0", "3"]), (3, ["0", "2", "4"]), (9, ["0", "1", "2", "3", "4"])])

@@ -21,7 +21,7 @@ class Embeddings:
     """The embeddings of a set of pairs, one row a pair, on the CPU, in float32 or wider.
 
     Attributes:
-        text: Enc of the predicting view (Text, unless the layout says the other direction), at its last token, without [PRED].
+        text: Enc of the predicting view (Text, unless the direction is the other one), at its last token, without [PRED].
         predicted: Pred(Enc) of the predicting view; `text` itself where k is 0.
         code: Enc of the predicted view, with which `predicted` is compared.
     """

@@ -218,7 +218,8 @@ def panel(title: str, x_label: str, y_label: str, *, height: float = _SIZE[1]) -
 
 def logarithmic(axis: Axis) -> None:
     """Make an axis logarithmic, with ticks at 1, 2 and 5 of each decade, or at its powers where it spans many."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    scale = axis.axes.set_xscale if axis is axis.axes.xaxis else axis.axes.set_yscale
+    scale("log")
     axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_locator(NullLocator())

@@ -60,7 +60,7 @@ def number(value: float) -> str:
         return "0"
     if abs(value) < 1e-4:
         return f"{value:.0e}".replace("-", "−")
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    decimals = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.3g}")))))
     return f"{value:,.{decimals}f}".replace("-", "−")
 
 
@@ -94,7 +94,7 @@ ROWS = (
         label="Mean of the top 100 singular values",
         group=_STATED,
         value=_encoded(lambda relation: relation.mean_top_100),
-        reading="Of Enc(Text) − Enc(Code) (Table 14, Figure 3). Small where views agree, and where all embeddings are the same.",
+        reading="Of Enc(Text) − Enc(Code) (Table 14, Figure 3). Small where views agree, and where all are the same.",
     ),
     Row(
         label="Least-squares error",
@@ -113,7 +113,7 @@ ROWS = (
         group=_SCALED,
         share=True,
         value=_encoded(lambda relation: relation.linear.unexplained),
-        reading="Share of Code's variance that the map leaves, on the pairs it was fitted to. 100 % is what the mean leaves.",
+        reading="Share of Code's variance that the map leaves, on the pairs it was fitted to. The mean alone leaves 100 %.",
     ),
     Row(
         label="Unexplained on other pairs",

@@ -30,6 +30,7 @@ class Page:
 
     Attributes:
         items: the models, in the order given.
+        headline: what is to be known first.
         sentences: one for each model.
         remarks: what else a reader should know.
         source: name of the data.
@@ -37,6 +38,7 @@ class Page:
     """
 
     items: Sequence[Analysed]
+    headline: str
     sentences: Sequence[str]
     remarks: Sequence[str]
     source: str
@@ -75,6 +77,7 @@ def _context(page: Page) -> dict[str, Any]:
     readings = {row.label: row.reading for block in blocks for _, rows in block["rows"] for row, _ in rows if row.reading}
     return {
         "title": TITLE,
+        "headline": page.headline,
         "sentences": page.sentences,
         "remarks": page.remarks,
         "facts": f"{counted(len(items), 'model')}, read on {counted(items[0].structure.pairs, 'pair')} of "
@@ -151,7 +154,8 @@ def _losses(items: Sequence[Analysed], labels: Sequence[str]) -> list[Panel]:
         if curves:
             name = {"epoch": "epoch", "step": "optimizer step"}[clock]
             svg = training_curves(curves, labels, title=title, x_label=name, y_label=unit, log=log)
-            found.append(Panel(name=key.replace("_", "-"), title=title, svg=svg, caption=_CAPTIONS[key]))
+            apart = _APART if key == "jepa" and len({_distance(item) for item in items if item.label in curves}) > 1 else ""
+            found.append(Panel(name=key.replace("_", "-"), title=title, svg=svg, caption=_CAPTIONS[key] + apart))
     return found
 
 
@@ -159,6 +163,13 @@ _CAPTIONS = {
     "next_token": "As in the paper's Figure 3, right.",
     "jepa": "Where the weight is 0 the term is only monitored. It is lowest when all embeddings are the same.",
 }
+
+
+_APART = " The runs have different distances, so that their levels cannot be compared."
+
+
+def _distance(item: Analysed) -> str:
+    return type(item.subject.experiment.objective.distance).__name__
 
 
 def _clouds(items: Sequence[Analysed]) -> list[Panel]:

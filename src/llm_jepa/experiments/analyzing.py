@@ -1,10 +1,8 @@
 """`llm-jepa analyze`: how the embeddings of Text and Code lie, for runs and any other models, on one data set.
 
-The numbers of the paper (Figures 3, 4 and 6, Table 14) stand beside those that tell structure from collapse, which the paper's
-alone do not.
+The numbers of the paper (Figures 3, 4 and 6, Table 14) stand beside those that tell structure from collapse.
 """
 
-from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +21,8 @@ from llm_jepa.errors import UserError
 from llm_jepa.experiments.analysis_measures import table
 from llm_jepa.experiments.analysis_page import Page, write_analysis
 from llm_jepa.experiments.analysis_record import FORMAT, Alike, Analysed, compared, record
-from llm_jepa.experiments.analysis_words import remarks, sentence
-from llm_jepa.experiments.commands import asks_for_help, parse
+from llm_jepa.experiments.analysis_words import headline, remarks, sentence
+from llm_jepa.experiments.commands import Count, asks_for_help, parse
 from llm_jepa.experiments.experiment import NL_REGEX, Data
 from llm_jepa.experiments.files import environment, write_json
 from llm_jepa.experiments.material import read_split, source_of
@@ -89,7 +87,7 @@ def analyze(arguments: Sequence[str]) -> int:
         page = write_all(folder, items, sentences=sentences, remarks=told, rows=rows)
     out = Console()
     out.print(_table(items))
-    for line in (*sentences, *told):
+    for line in (headline(items), *sentences, *told):
         out.print(line, markup=False, highlight=False)
     console.print(f"\nthe page: {page}", markup=False)
     return 0
@@ -102,6 +100,7 @@ def _parser() -> ArgumentParser:
         allow_abbrev=False,
         description=DESCRIPTION,
     )
+    number = Count()
     parser.add_argument(
         "models", nargs="+", metavar="MODEL", help="Run folders, model folders, Hugging Face names or .gguf files."
     )
@@ -111,19 +110,12 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--split", metavar="S", help="The split of a task (then test) or of a Hugging Face data set.")
     parser.add_argument("--folder", metavar="DIR", help="Where the files of tasks lie; the first run's, or data.")
     parser.add_argument(
-        "--limit", type=_count, default=DEFAULT_LIMIT, metavar="N", help="So many pairs, a fixed draw from all over."
+        "--limit", type=number, default=DEFAULT_LIMIT, metavar="N", help="So many pairs, a fixed draw from all over."
     )
     parser.add_argument("--output", metavar="FOLDER", help="Where the page goes; by default beside the runs.")
-    parser.add_argument("--batch_size", type=_count, default=16, metavar="N", help="Examples read at a time.")
+    parser.add_argument("--batch_size", type=number, default=16, metavar="N", help="Examples read at a time.")
     parser.add_argument("--no_tsne", action="store_true", help="Leave t-SNE out, which takes a while.")
     return parser
-
-
-def _count(given: str | int) -> int:
-    """Return a whole number of at least 1."""
-    if not str(given).isdecimal() or int(given) < 1:
-        raise ArgumentTypeError(f"'{given}' is no whole number of at least 1")
-    return int(given)
 
 
 def _output(given: str | None, chosen: Sequence[Subject]) -> Path:
@@ -190,15 +182,18 @@ def write_all(
         remarks: what else a reader should know.
         rows: what was read.
     """
-    checksum = fingerprint(rows.examples)
+    checksum, pairs = fingerprint(rows.examples), items[0].structure.pairs
     versions = environment({"analyzed": checksum})
-    data = {"source": rows.source, "pairs": items[0].structure.pairs, "left_out": rows.pairs - items[0].structure.pairs}
-    data["fingerprint"] = checksum
-    about: dict[str, Any] = {"format": FORMAT, "data": data, "environment": versions}
-    page = Page(items=items, sentences=sentences, remarks=remarks, source=rows.source, environment=versions)
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "rows": {"source": rows.source, "pairs": pairs, "left_out": rows.pairs - pairs, "fingerprint": checksum},
+        "environment": versions,
+    }
+    first = headline(items)
+    page = Page(items=items, headline=first, sentences=sentences, remarks=remarks, source=rows.source, environment=versions)
     path = write_analysis(folder, page)
     models = [compared(item, words) for item, words in zip(items, sentences, strict=True)]
-    write_json(folder / RESULT, {**about, "remarks": list(remarks), "models": models})
+    write_json(folder / RESULT, {**about, "headline": first, "remarks": list(remarks), "models": models})
     for item in items:
         if item.subject.run is not None:
             write_json(item.subject.run.analysis, {**about, **record(item)})
@@ -208,7 +203,7 @@ def write_all(
 def _table(items: Sequence[Analysed]) -> Table:
     """Return one column a model, one row a number."""
     result = Table(title=f"{items[0].structure.pairs:,} pairs", title_justify="left", box=SIMPLE_HEAD)
-    result.add_column("")
+    result.add_column("", no_wrap=True)
     for item in items:
         result.add_column(Text(item.label), justify="right")
     for _, rows in table(items):

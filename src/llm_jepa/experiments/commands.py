@@ -9,6 +9,19 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from llm_jepa.errors import UserError
 
 
+class Count:
+    """Reads a whole number of at least 1 from the command line; its name stands in the help."""
+
+    def __call__(self, given: str | int) -> int:
+        """Return the number."""
+        if not str(given).isdecimal() or int(given) < 1:
+            raise argparse.ArgumentTypeError(f"'{given}' is no whole number of at least 1")
+        return int(given)
+
+    def __repr__(self) -> str:
+        return "whole number"
+
+
 def config_first(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with `--config` before a leading file name."""
     given = list(arguments)

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,11 +12,14 @@ from llm_jepa.experiments.arms import PAPER_SEEDS, STANDARD, Arm, arm_experiment
 from llm_jepa.experiments.commands import asks_for_help, config_first, split_options
 from llm_jepa.experiments.console import table
 from llm_jepa.experiments.experiment import Experiment
+from llm_jepa.experiments.interruption import Interrupted
+from llm_jepa.experiments.matching import matched
 from llm_jepa.experiments.material import source_of
-from llm_jepa.experiments.pool import run_all
+from llm_jepa.experiments.minutes import add_minutes, deadline
+from llm_jepa.experiments.pool import Job, run_all
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.report import write_report
-from llm_jepa.experiments.results import JEPA, compare_runs, notes, read_runs, scored_on_test
+from llm_jepa.experiments.results import JEPA, PLAIN, compare_runs, notes, read_runs, scored_on_test
 from llm_jepa.experiments.summary import verdict
 from llm_jepa.tasks.task import TEST, VALIDATION
 
@@ -26,7 +29,11 @@ of the config, as for `llm-jepa train`. The same command continues what was inte
 
 
 def compare(arguments: Sequence[str]) -> int:
-    """Run `llm-jepa compare CONFIG [--seeds ...] [--arms ...] [--only ...] [--workers N] [--field value ...]`."""
+    """Run `llm-jepa compare CONFIG [--seeds ...] [--arms ...] [--only ...] [--workers N] [--field value ...]`.
+
+    Returns:
+        0 when all runs are finished, 75 when the time was over.
+    """
     parser = _parser()
     if asks_for_help(arguments):
         parser.print_help()
@@ -37,12 +44,28 @@ def compare(arguments: Sequence[str]) -> int:
     _check(described)
     root = Path(described[0][1].output)
     planned = jobs(described, root=root, seeds=_seeds(options.seeds))
+    ends = deadline(options)
     console = Console()
     quiet_libraries(console)
     began = time.monotonic()
-    run_all(planned, console=console, workers=options.workers)
+    try:
+        for stage in _stages(planned, match_compute=options.match_compute):
+            run_all(stage(), console=console, workers=options.workers, deadline=ends)
+    except Interrupted as stop:
+        console.print(f"{stop}; the same command continues", markup=False)
+        return stop.exit_code
     conclude(root, console, title="Does LLM-JEPA help here?", seconds=time.monotonic() - began)
     return 0
+
+
+def _stages(planned: Sequence[Job], *, match_compute: bool) -> Sequence[Callable[[], Sequence[Job]]]:
+    """Return what is run one after the other: all jobs; or plain training, and then the others with its operations."""
+    if not match_compute:
+        return (lambda: planned,)
+    plain = [job for job in planned if job.arm == PLAIN]
+    if not plain:
+        raise UserError("--match_compute needs the arm 'plain', whose operations the others get; add it to --only")
+    return (lambda: plain, lambda: matched([job for job in planned if job.arm != PLAIN], plain))
 
 
 def conclude(root: Path, console: Console, *, title: str, seconds: float) -> None:
@@ -71,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", nargs="+", metavar="ARM", help="only these arms")
     parser.add_argument("--workers", type=int, metavar="N", help="runs at a time (default: one a core)")
+    parser.add_argument(
+        "--match_compute", action="store_true", help="train every arm for as many operations as plain training of that seed"
+    )
+    add_minutes(parser)
     return parser
 
 

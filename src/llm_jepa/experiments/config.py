@@ -23,7 +23,8 @@ _NOISE = ((re.compile(r"Problem with given class_path '[\w.]+': ?"), ""), (re.co
 _SETTINGS = str | int | float | list | dict | None
 
 DESCRIPTION = """Train from a YAML file and overrides: `llm-jepa train run.yaml --objective.weight 2 --layout.k 1`. The
-same command continues an interrupted run; --overwrite begins anew in a folder that holds another one. The fields of the
+same command continues an interrupted run; --overwrite begins anew in a folder that holds another one. --max_minutes N ends
+in N minutes with all work saved and exit code 75, for machines lent for a while. The fields of the
 objective are objective.gamma, objective.weight (lambda), objective.distance (Cosine, L2, MeanSquaredError, InfoNCE),
 objective.stop_gradient, objective.dropout, objective.dropout_scope, objective.weight_rule,
 objective.normalization and objective.all_ranks; those of training are transformers' TrainingArguments."""

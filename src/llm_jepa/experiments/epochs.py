@@ -53,6 +53,9 @@ class EpochScores(TrainerCallback):
         ended = whole_epochs(state) or state.global_step >= state.max_steps
         if state.global_step and ended and not self._is_scored(state.global_step):
             self._score_now(args, state, control)
+            if self._stop.stopped:  # Trainer asks only after a step, and this one would be lost to the unscored epoch
+                self._stop.release()
+                raise Interrupted(self._stop.signal, state.global_step)
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Have the epoch's weights saved and then scored; of a training that keeps no checkpoints, scored at once."""

@@ -3,9 +3,8 @@
 An evaluation is a folder (`experiments.evaluation_folder`); killed and started again, it ends with the same predictions.
 """
 
-from argparse import ArgumentTypeError
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,28 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from llm_jepa.errors import UserError, nearest
+from llm_jepa.errors import UserError
 from llm_jepa.evaluation.evaluate import evaluate as predict
 from llm_jepa.experiments.answers import Limits, answer_limit, chooses, scorer_of, stops
 from llm_jepa.experiments.backends import Asking, Backend, make_answerer
-from llm_jepa.experiments.commands import asks_for_help, parse
+from llm_jepa.experiments.commands import Count, asks_for_help, parse
 from llm_jepa.experiments.config import load_experiment, plain
 from llm_jepa.experiments.evaluation_folder import RESULT, finished, open_folder, weights_fingerprint
 from llm_jepa.experiments.experiment import NL_REGEX, Data, Evaluation
-from llm_jepa.experiments.files import RunFolder, environment, write_json
-from llm_jepa.experiments.material import read_sources
+from llm_jepa.experiments.files import environment, write_json
+from llm_jepa.experiments.named_data import read_named
 from llm_jepa.experiments.progress import live
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.scores import intervals, scores, table, verdicts
 from llm_jepa.experiments.show import Show
+from llm_jepa.experiments.subjects import exported, finished_run
 from llm_jepa.model.load import ModelConfig, load_model, load_tokenizer
 from llm_jepa.model.parts import input_embedding
 from llm_jepa.records import Example, Prediction
 from llm_jepa.scoring.scorer import Scorer
 from llm_jepa.tasks.draw import draw
-from llm_jepa.tasks.files import fingerprint, read_examples
+from llm_jepa.tasks.files import fingerprint
 from llm_jepa.tasks.registry import TASKS, find_task
-from llm_jepa.tasks.sources import read_task
-from llm_jepa.tasks.task import TEST
 from llm_jepa.views.chat import plain_template
 from llm_jepa.views.tokenize import Tokenizer
 
@@ -55,18 +53,6 @@ class Subject:
     data: Data
     evaluation: Evaluation
     output: str
-
-
-class _Count:
-    """Reads a whole number of at least 1 from the command line; its name stands in the help."""
-
-    def __call__(self, given: str | int) -> int:
-        if not str(given).isdecimal() or int(given) < 1:
-            raise ArgumentTypeError(f"'{given}' is no whole number of at least 1")
-        return int(given)
-
-    def __repr__(self) -> str:
-        return "whole number"
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -95,7 +81,7 @@ def _parser() -> ArgumentParser:
         description="Make and score answers. The same command continues an interrupted evaluation. "
         f"DATA is a task ({', '.join((*TASKS, NL_REGEX))}), a file, a folder or a Hugging Face data set.",
     )
-    number = _Count()
+    number = Count()
     parser.add_argument("model", metavar="MODEL", help="A run folder, a model folder, a Hugging Face name or a .gguf file.")
     parser.add_argument("data", metavar="DATA", help="A task, a file, a folder, or a Hugging Face data set.")
     parser.add_argument("--output", metavar="FOLDER", help="Where the results go; by default a folder named by the two.")
@@ -111,27 +97,20 @@ def _parser() -> ArgumentParser:
 
 def _subject(name: str) -> Subject:
     """Return what `name` stands for; whether a model can be loaded from there shows later."""
-    path = Path(name)
-    if path.name == "model" and not path.exists() and RunFolder(path.parent).config.is_file():
-        return _subject(str(path.parent))
-    run = RunFolder(path)
-    if not run.config.is_file():
+    run = finished_run(name)
+    if run is None:
         return Subject(
             model=ModelConfig(name=name),
             data=Data(train=NL_REGEX),
             evaluation=Evaluation(),
             output=f"evaluation-{_stem(name)}",
         )
-    if not (run.model / "config.json").is_file():
-        other = f", or evaluate what `llm-jepa export {name} FOLDER` writes" if run.latest_checkpoint() else ""
-        raise UserError(f"the run '{name}' is not finished and has no model yet; give its train command again{other}")
     experiment = load_experiment(run.config.read_text(encoding="utf-8"))
-    own = dict.fromkeys(("config", "gguf", "revision", "tokenizer", "template", "lora"))
     return Subject(
-        model=replace(experiment.model, name=str(run.model), **own),
+        model=exported(experiment.model, run),
         data=experiment.data,
         evaluation=experiment.evaluation,
-        output=str(path / "evaluation"),
+        output=str(run.root / "evaluation"),
     )
 
 
@@ -207,17 +186,7 @@ def _own_settings(subject: Subject, source: str) -> Evaluation:
 
 def _examples(data: Data, options: Namespace) -> tuple[Example, ...]:
     """Return the examples to answer, and make sure that each can be answered and scored."""
-    source, split, task = options.data, options.split, find_task(options.data)
-    if source == NL_REGEX:
-        made = read_sources(data if data.train == NL_REGEX else Data(train=NL_REGEX))
-        splits = {"train": made.train, "validation": made.validation, "test": made.test}
-        if split is not None and split not in splits:
-            raise UserError(f"{source} has the splits {', '.join(splits)}, and no '{split}'{nearest(split, splits)}")
-        found = splits[split or TEST]
-    elif task is not None:
-        found = read_task(task, split or TEST, folder=_data_folder(data, options))
-    else:
-        found = tuple(read_examples(source, columns=data.columns, split=split))
+    found = read_named(options.data, options.split, data=data, folder=_data_folder(data, options))
     examples = draw(found, options.limit)
     for example in examples:
         if not example.messages:

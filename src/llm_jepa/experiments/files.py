@@ -162,6 +162,8 @@ def _remove(run: RunFolder) -> None:
         run.metrics,
         run.predictor,
         run.root / "predictions.jsonl",
+        run.root / "verdicts.jsonl",
+        run.root / "samples.jsonl",
         run.environment,
         run.config,
     )

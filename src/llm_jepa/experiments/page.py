@@ -27,7 +27,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(drawing=Markup, unbroken=_unbroken, md=_markdown, fence=_fence)
+    environment.filters.update(drawing=Markup, unbroken=_unbroken, md=_markdown, fence=_fence, breakable=_breakable)
     return environment
 
 
@@ -47,6 +47,11 @@ def write_page(path: Path, text: str) -> None:
 def _unbroken(text: str) -> Markup:
     """Escaped text whose numbers keep their unit on the line."""
     return Markup(_INSEPARABLE.sub("\u00a0", str(escape(text))))
+
+
+def _breakable(text: str) -> Markup:
+    """Escaped text whose lines may also break behind a slash, as paths do."""
+    return Markup(str(escape(text)).replace("/", "/<wbr>"))
 
 
 def _markdown(text: str) -> str:

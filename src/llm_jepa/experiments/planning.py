@@ -52,48 +52,67 @@ def plan(
         seed: of the batches that are drawn.
         max_flops: where training ends instead, if it is given.
     """
-    ranks = trainer.accelerator.num_processes
-    whole = math.floor if args.dataloader_drop_last else math.ceil
-    samples: Any = trainer.train_dataset
-    micro_batches = whole(len(samples) / (args.per_device_train_batch_size * ranks))
-    steps_per_epoch = max(1, math.ceil(micro_batches / args.gradient_accumulation_steps))
-    steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * steps_per_epoch)
-    flops_per_epoch = micro_batches * ranks * _micro_batch(trainer, objective, args.per_device_train_batch_size, seed=seed)
+    steps, steps_per_epoch = _steps(trainer, args)
+    flops_per_epoch = _micro_batches(trainer, args) * trainer.accelerator.num_processes
+    flops_per_epoch *= _micro_batch(trainer, args, objective, seed=seed)
     flops_per_step = flops_per_epoch / steps_per_epoch
     if max_flops is not None:
         steps = max(1, math.ceil(max_flops / flops_per_step))
     return Plan(steps=steps, steps_per_epoch=steps_per_epoch, flops_per_step=flops_per_step)
 
 
-def limit_flops(trainer: JEPATrainer, objective: JEPA, limit: float, *, seed: int, checkpoint: Path | None) -> None:
-    """Let a training end with the first step whose operations reach a limit, and its learning rate's schedule there too.
+def end_training(
+    trainer: JEPATrainer, objective: JEPA, *, seed: int, max_flops: float | None, checkpoint: Path | None
+) -> None:
+    """Let a training end where it should: with the operations that are given, and not after its end.
 
-    The schedule is laid out for as many steps as the limit is expected to pay for; if steps turn out cheaper than expected,
-    it ends with the schedule, a little below the limit.
+    Under `max_flops` the learning rate's schedule is laid out for as many steps as the limit is expected to pay for, and
+    training ends with the first step that reaches it. If steps turn out cheaper than expected, it ends with the schedule, a
+    little below the limit.
 
     Args:
         trainer: not begun; its arguments and callbacks are changed.
         objective: the trainer's.
-        limit: floating-point operations.
         seed: of the batches that are drawn to know what a step costs.
+        max_flops: floating-point operations; None: steps or epochs say when training ends.
         checkpoint: what the training will continue from.
     """
-    trainer.args.max_steps = plan(trainer, trainer.args, objective, seed=seed, max_flops=limit).steps
-    if checkpoint is not None:
-        before = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        if before.total_flos >= limit:
-            trainer.args.max_steps = before.global_step
-    trainer.add_callback(Budget(limit, lambda: trainer.totals()["flops"]))
+    args = trainer.args
+    steps, steps_per_epoch = _steps(trainer, args)
+    if max_flops is not None:
+        args.max_steps = steps = plan(trainer, args, objective, seed=seed, max_flops=max_flops).steps
+        trainer.add_callback(Budget(max_flops, lambda: trainer.totals()["flops"]))
+    if checkpoint is None:
+        return
+    before = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    if before.global_step >= steps or (max_flops is not None and before.total_flos >= max_flops):
+        # Trainer asks whether it is finished only after a step, so within an epoch it would take one more.
+        args.max_steps, args.num_train_epochs = -1, float(before.global_step // steps_per_epoch)
 
 
-def _micro_batch(trainer: JEPATrainer, objective: JEPA, size: int, *, seed: int) -> float:
+def _steps(trainer: JEPATrainer, args: TrainingArguments) -> tuple[int, int]:
+    """Return the optimizer steps of a training, and of one of its epochs."""
+    steps_per_epoch = max(1, math.ceil(_micro_batches(trainer, args) / args.gradient_accumulation_steps))
+    return args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * steps_per_epoch), steps_per_epoch
+
+
+def _micro_batches(trainer: JEPATrainer, args: TrainingArguments) -> int:
+    """Return the micro-batches of each rank in an epoch."""
+    samples: Any = trainer.train_dataset
+    share = len(samples) / (args.per_device_train_batch_size * trainer.accelerator.num_processes)
+    return math.floor(share) if args.dataloader_drop_last else math.ceil(share)
+
+
+def _micro_batch(trainer: JEPATrainer, args: TrainingArguments, objective: JEPA, *, seed: int) -> float:
     """Return the mean operations of a micro-batch of one rank."""
     data: Any = trainer.train_dataset
     collate: Any = trainer.data_collator
     cost = CostModel.of(core(trainer.trained))
     order = random.Random(f"plan {seed}").sample(range(len(data)), len(data))
+    size = args.per_device_train_batch_size
     # The last batch of an epoch may be smaller; where only some are drawn, none of them is that one.
-    starts = range(0, len(order), size * trainer.accelerator.num_processes)[:DRAWN]
+    last = len(order) - size if args.dataloader_drop_last else len(order) - 1
+    starts = range(0, max(last, 0) + 1, size * trainer.accelerator.num_processes)[:DRAWN]
     kept = 1 - objective.dropout if objective.trains_views else 0.0
     costs: list[float] = []
     for start in starts:

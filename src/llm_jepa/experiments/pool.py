@@ -20,9 +20,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.experiment import Experiment
+from llm_jepa.experiments.interruption import Interrupted
 from llm_jepa.experiments.quiet import quiet_libraries
-from llm_jepa.experiments.run import Interrupted, run_experiment
+from llm_jepa.experiments.run import run_experiment
 from llm_jepa.experiments.show import Show
+from llm_jepa.training.deadline import NEVER, Deadline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +54,18 @@ class _News:
     detail: str
 
 
-def run_all(jobs: Sequence[Job], *, console: Console, workers: int | None = None) -> None:
-    """Run all jobs, `workers` at a time (default: one a core), and return when every run folder is finished.
+def run_all(jobs: Sequence[Job], *, console: Console, workers: int | None = None, deadline: Deadline = NEVER) -> None:
+    """Run all jobs and return when every run folder is finished.
+
+    Args:
+        jobs: the runs.
+        console: shows their progress.
+        workers: runs at a time; None: one a core.
+        deadline: by when to end; no further run begins then, and the running ones save and stop.
 
     Raises:
         UserError: a run was refused, or a worker died (out of memory, most likely).
+        Interrupted: the time was over.
         KeyboardInterrupt: Ctrl-C; the running ones have saved a checkpoint.
     """
     cores = os.cpu_count() or 1
@@ -67,7 +76,9 @@ def run_all(jobs: Sequence[Job], *, console: Console, workers: int | None = None
         with ProcessPoolExecutor(
             workers, mp_context=context, initializer=_start, initargs=(max(1, cores // workers),)
         ) as executor:
-            futures = [executor.submit(_work, job, news) for job in jobs]
+            # Those that begin at once take at least a step, so that every call makes progress.
+            ends = [NEVER if index < workers else deadline for index in range(len(jobs))]
+            futures = [executor.submit(_work, job, news, begin, deadline) for job, begin in zip(jobs, ends, strict=True)]
             try:
                 _watch(futures, jobs, news, progress)
             except BaseException:
@@ -78,6 +89,7 @@ def run_all(jobs: Sequence[Job], *, console: Console, workers: int | None = None
 def _watch(futures: Sequence[Future[None]], jobs: Sequence[Job], news: Any, progress: Progress) -> None:
     tasks: dict[str, TaskID] = {}
     waiting = dict(zip(futures, jobs, strict=True))
+    late: Interrupted | None = None
     while waiting:
         with suppress(queue.Empty):
             while True:
@@ -89,9 +101,14 @@ def _watch(futures: Sequence[Future[None]], jobs: Sequence[Job], news: Any, prog
             except BrokenProcessPool as error:
                 raise UserError(f"the run '{job.title}' was killed; most likely the memory was not enough") from error
             except Interrupted as error:
-                raise KeyboardInterrupt from error
+                if error.signal is not None:
+                    raise KeyboardInterrupt from error
+                late = error
+                continue
             if job.title in tasks:
                 progress.update(tasks[job.title], completed=1, total=1, stage="done", detail="")
+    if late is not None:
+        raise late
 
 
 def _show(item: _News, tasks: dict[str, TaskID], progress: Progress) -> None:
@@ -116,7 +133,11 @@ def _start(threads: int) -> None:
     quiet_libraries(Console(stderr=True))
 
 
-def _work(job: Job, news: Any) -> None:
+def _work(job: Job, news: Any, begin: Deadline, deadline: Deadline) -> None:
+    """Run a job, if it is not too late to begin."""
+    if begin.passed():
+        raise Interrupted(None, 0)
+
     def tell(stage: str, done: int, total: int, detail: str = "") -> None:
         news.put(_News(job.title, stage, done, total, detail))
 
@@ -128,4 +149,4 @@ def _work(job: Job, news: Any) -> None:
 
     tell("loading", 0, 1)
     show = Show(train=train, evaluate=lambda done, total: tell("scoring", done, total))
-    run_experiment(job.experiment, arm=job.arm, show=show)
+    run_experiment(job.experiment, arm=job.arm, show=show, deadline=deadline)

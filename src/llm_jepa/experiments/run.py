@@ -18,8 +18,8 @@ from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.files import FORMAT, RunFolder, begin_run, check_run, environment, full_disk_explained, write_json
 from llm_jepa.experiments.interruption import Interrupted
 from llm_jepa.experiments.material import Material, max_length, prepare_material
-from llm_jepa.experiments.planning import limit_flops
-from llm_jepa.experiments.scoring_runs import answer_split, epoch_split, score_run
+from llm_jepa.experiments.planning import end_training
+from llm_jepa.experiments.scoring_runs import CLOSING, answer_split, epoch_split, score_run
 from llm_jepa.experiments.show import QUIET, Show
 from llm_jepa.model.export import export, full_precision
 from llm_jepa.model.load import load_model, prepare
@@ -69,6 +69,8 @@ def run_experiment(
         return run
     show.say("reading data and tokenizer")
     material = prepare_material(experiment)
+    if experiment.evaluation.each_epoch:
+        epoch_split(material)  # refuses before anything is written
     show.say("loading the model")
     model = load_model(experiment.model, material.tokenizer.tokenizer, seed=experiment.seed)
     processes = PartialState()
@@ -93,8 +95,8 @@ def _train(
     checkpoint = run.latest_checkpoint()
     if checkpoint is not None:
         show.say(f"continuing from {checkpoint.name}")
-    if experiment.max_flops is not None:
-        limit_flops(trainer, experiment.objective, experiment.max_flops, seed=experiment.seed, checkpoint=checkpoint)
+    limit = experiment.max_flops
+    end_training(trainer, experiment.objective, seed=experiment.seed, max_flops=limit, checkpoint=checkpoint)
     if experiment.evaluation.each_epoch:
         split = epoch_split(material)
 
@@ -145,7 +147,7 @@ def make_trainer(
         samples_per_row=experiment.packing.samples_per_row,
         one_forward=experiment.packing.one_forward,
         processing_class=tokenizer,
-        callbacks=[MetricsFile(run.metrics), CollapseWarning(), Progress(show.train), stop],
+        callbacks=[MetricsFile(run.metrics, closing=CLOSING), CollapseWarning(), Progress(show.train), stop],
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)

@@ -25,13 +25,13 @@ SAMPLES = "samples.jsonl"
 def free_continuations(
     model: PreTrainedModel, tokenizer: Tokenizer, samples: Sequence[Sample], *, first: int, limits: Limits
 ) -> list[Prediction]:
-    """Let the model continue the first tokens of every sample's first trained sequence, greedily.
+    """Let the model continue the first tokens of every sample's first view where it is trained, greedily.
 
     Args:
         model: the model.
         tokenizer: the one that made the samples.
         samples: the texts, as they are trained.
-        first: how many trained tokens are given, at least 1; a text that is no longer is left out.
+        first: how many tokens of the view are given, at least 1; a view that is no longer is left out.
         limits: bound the continuations.
 
     Raises:
@@ -44,10 +44,9 @@ def free_continuations(
     decode, pad = decoder(hub), pad_id(hub)
     texts: list[tuple[str, tuple[int, ...], int]] = []
     for sample in samples:
-        sequence = sample.sequences[0]
-        start, end = sequence.trained.index(True), len(sequence.ids) - 1 - sequence.after
-        if end - start > first:
-            texts.append((sample.name, sequence.ids[:end], start))
+        view = next((view for view in sample.views if view.sequence is not None), None)
+        if view is not None and view.sequence is not None and view.end - view.start > first:
+            texts.append((sample.name, sample.sequences[view.sequence].ids[: view.end], view.start))
     made = generate(
         model,
         [ids[: start + first] for _, ids, start in texts],

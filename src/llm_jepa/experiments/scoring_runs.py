@@ -16,6 +16,7 @@ from llm_jepa.experiments.interruption import Interrupted, Stoppable
 from llm_jepa.experiments.material import Material, max_length, source_of
 from llm_jepa.experiments.scores import scores, verdicts
 from llm_jepa.experiments.show import Show
+from llm_jepa.experiments.verdict_file import write_verdicts
 from llm_jepa.model.parts import core
 from llm_jepa.packing.collate import OverLength, within_length
 from llm_jepa.records import Example
@@ -23,6 +24,9 @@ from llm_jepa.tasks.task import TEST, VALIDATION
 from llm_jepa.training.callbacks import CleanStop
 from llm_jepa.training.trainer import JEPATrainer, Samples
 from llm_jepa.views.tokenize import Sample
+
+CLOSING = (f"{VALIDATION}_", f"{TEST}_")
+"""What the names of logs begin with that are made when a trained run is scored."""
 
 _ALIGNMENT = (
     "loss",
@@ -120,7 +124,9 @@ def answer_split(
     answers = answerer(model, material.tokenizer, scorer, limits)
     items = answers.items(material.tokenizer, examples)
     predictions = evaluate(answers, items, folder=folder, progress=progress)
-    return scores(scorer, verdicts(scorer, examples, predictions), predictions)
+    found = verdicts(scorer, examples, predictions)
+    write_verdicts(folder, predictions, found)
+    return scores(scorer, found, predictions)
 
 
 def _scored_or_interrupted(

@@ -110,23 +110,17 @@ def _of_model(name: str, label: str, first: Experiment | None) -> Subject:
 
 
 def _labels(names: Sequence[str], runs: Sequence[str]) -> dict[str, str]:
-    """Return a label for each name: of a run its path below what all runs share, else the name itself."""
-    folders = [Path(name).resolve() for name in runs]
-    shared = common_parent(folders) if folders else Path()
-    full = dict(zip(runs, (folder.relative_to(shared).as_posix() for folder in folders), strict=True))
-    shown = {name: visible(full.get(name) or _plain(name)) for name in names}
+    """Return a label for each name: of several runs their paths below what they share, else the name itself."""
+    folders = {name: Path(name).resolve() for name in runs} if len(runs) > 1 else {}
+    shared = common_parent([*folders.values()]) if folders else Path()
+    full = {name: folder.relative_to(shared).as_posix() for name, folder in folders.items()}
+    shown = {name: visible(full.get(name, name)) for name in names}
     if len(set(shown.values())) < len(shown):
         shown = {name: visible(name) for name in names}
     short = {name: text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}" for name, text in shown.items()}
     if len(set(short.values())) == len(short):
         return short
     return {name: f"{index}: {text}" for index, (name, text) in enumerate(short.items(), start=1)}
-
-
-def _plain(name: str) -> str:
-    """Return a hub name as it is, and of a path its last part."""
-    path = Path(name)
-    return path.resolve().name if path.exists() else name
 
 
 def common_parent(folders: Sequence[Path]) -> Path:

@@ -22,7 +22,8 @@ def heat_maps(runs: Sequence[RunSummary]) -> list[Panel]:
         over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         caption = (
             f"{which}. Mean over {over} seed{'s' * (seeds[-1] > 1)}, in percent; the frame marks the highest of "
-            f"{len(cells)} cells. The highest of many cells is high by chance too: choose on validation rows, and test on others."
+            f"{len(cells)} cells. The highest of many cells is high by chance too: choose on validation rows, and test on "
+            "others."
         )
         heading = f"{measure} over k and weight"
         drawn = heat_map(cells, title=heading, x_label="[PRED] slots, k", y_label="weight", description=title)

@@ -26,10 +26,11 @@ class MetricsFile(TrainerCallback):
 
     Args:
         path: the file.
+        closing: prefixes of what is logged after training, at its last step; it is logged anew by every session.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, closing: tuple[str, ...] = ()) -> None:
+        self._path, self._closing = path, closing
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Keep the lines up to the step that training begins with."""
@@ -37,7 +38,7 @@ class MetricsFile(TrainerCallback):
         if not state.is_world_process_zero:
             return
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-        kept = [line for line in lines if _step(line) <= state.global_step] if state.global_step else []
+        kept = [line for line in lines if 0 < self._step(line) <= state.global_step]
         self._path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def on_log(
@@ -56,13 +57,13 @@ class MetricsFile(TrainerCallback):
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, **values}) + "\n")
 
-
-def _step(line: str) -> float:
-    """Return the step of a line, or infinity for a line that a kill tore."""
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf
+    def _step(self, line: str) -> float:
+        """Return the step of a line; infinity for one that a kill tore, or that comes after training."""
+        try:
+            logged = json.loads(line)
+            return math.inf if any(name.startswith(self._closing) for name in logged) else float(logged["step"])
+        except (ValueError, KeyError, TypeError):
+            return math.inf
 
 
 class CollapseWarning(TrainerCallback):

@@ -1,0 +1,14 @@
+"""`llm-jepa sweep` with a stand-in for training, as a command that a test can start several times and kill."""
+
+import sys
+
+from llm_jepa.errors import UserError
+from llm_jepa.experiments.sweeping import sweep
+from tests.experiments.sweep_fakes import fake_run
+
+if __name__ == "__main__":
+    try:
+        sys.exit(sweep(sys.argv[1:], run=fake_run))
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
