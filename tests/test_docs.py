@@ -104,7 +104,7 @@ def test_every_field_that_is_named_exists(page: Path) -> None:
     groups = "|".join([*(name for name in PARTS if "." not in name), "training"])
     spans = re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
     words = {word for span in spans for word in re.findall(rf"(?<![\w./-])(?:{groups})(?:\.\w+)+", span)}
-    files = {word for word in words if word.endswith((".md", ".py"))}
+    files = {word for word in words if word.endswith((".md", ".py", ".json", ".jsonl"))}
     assert words - files - known == set()
 
 

@@ -9,8 +9,8 @@ SOURCE = PROJECT / "src/llm_jepa"
 PAGE = PROJECT / "docs/map.md"
 HEAD = """# Map of the files
 
-Every file of `src/llm_jepa/`, with the first sentence of its own docstring. A package imports only those above it in the list of
-the [README](../README.md#map). `make map` writes this page.
+Every file of `src/llm_jepa/`, with the first sentence of its docstring. A package imports only those above it in the list
+of the [README](../README.md#map). `make map` writes this page.
 """
 
 

@@ -59,6 +59,9 @@ VERBS = {
     "report": Verb(
         "experiments.reporting:report", "write one page over any set of runs: verdict, tables, tests, figures, outputs"
     ),
+    "reproduce": Verb(
+        "recipes.reproducing:reproduce", "make a table or figure of the paper anew, and set its numbers beside the paper's"
+    ),
     "data": Verb("experiments.describing:data", "list the data sets of the paper; describe one of them, or your own"),
 }
 

@@ -2,9 +2,10 @@
 
 import sys
 
+from tests.experiments.sweep_fakes import fake_run
+
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.sweeping import sweep
-from tests.experiments.sweep_fakes import fake_run
 
 if __name__ == "__main__":
     try:

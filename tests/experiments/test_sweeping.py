@@ -19,14 +19,14 @@ from llm_jepa.experiments import sweeping
 
 PROJECT = Path(__file__).resolve().parents[2]
 FAKE = ["-m", "tests.experiments.sweep_command"]
-SMALL = "--learning_rates 2e-5 4e-5 --ks 0 3 --weights 0.5 2 --seeds 82 23".split()
+SMALL = ["--learning_rates", "2e-5", "4e-5", "--ks", "0", "3", "--weights", "0.5", "2", "--seeds", "82", "23"]
 CONFIG = {
     "output": "sweep",
     "model": {"name": "none"},
     "data": {"train": "train.jsonl", "validation": "validation.jsonl", "test": "test.jsonl"},
     "training": {"use_cpu": True},
 }
-DEADLINE = 300
+DEADLINE = 600
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +132,7 @@ def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(here: Path) -> Non
     straight.mkdir()
     (straight / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     finish(start(straight, "--workers", "1"))
-    process = start(here, "--workers", "1", seconds=0.5)
+    process = start(here, "--workers", "1", seconds=2.0)
     wait_for(lambda: len(counted(here)) == 4)
     process.kill()
     process.communicate()
@@ -179,7 +179,7 @@ def test_a_sweep_trains_scores_and_survives_a_kill_in_the_middle_of_a_training(h
     training = {"use_cpu": True, "max_steps": 24, "save_strategy": "steps", "save_steps": 12}
     more = {"model": {"name": "base"}, "training": training, "evaluation": {"max_new_tokens": 8}}
     (here / "config.yaml").write_text(yaml.safe_dump(CONFIG | more))
-    arguments = [*"--ks 1 --weights 0.1 --learning_rates 1e-2 --seeds 82 --workers 1".split()]
+    arguments = ["--ks", "1", "--weights", "0.1", "--learning_rates", "1e-2", "--seeds", "82", "--workers", "1"]
     program = ["-m", "llm_jepa", "sweep"]
     process = start(here, *arguments, program=program)
     wait_for(lambda: bool(list((here / "sweep").glob("trials/*/metrics.jsonl"))))

@@ -101,6 +101,12 @@ def test_another_seed_cuts_other_rows(tmp_path: Path) -> None:
     assert cuts[0] != cuts[1]
 
 
+def test_no_validation_rows_need_no_train_file(tmp_path: Path) -> None:
+    paper = replace(TASKS["hellaswag"], validation=Cut(size=0))
+    assert read_task(paper, "validation", folder=tmp_path) == ()
+
+
+
 def test_the_papers_way_is_a_cut_of_nothing(tmp_path: Path) -> None:
     write(tmp_path / "gsm8k_train.jsonl", 5)
     paper = replace(GSM8K, validation=Cut(size=0))

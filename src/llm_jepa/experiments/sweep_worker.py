@@ -107,11 +107,16 @@ def serve(desk: Desk, channel: Connection) -> None:
     quiet_libraries(Console(stderr=True))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ledger = Ledger(desk.url, desk.name)
-    with Lifeline(desk.root / WORKERS) as sign, suppress(EOFError, OSError):
-        channel.send(sign)
+
+    def tell(said: Sign | News) -> None:
+        with suppress(OSError):  # nobody listens any more; the heart will see to that
+            channel.send(said)
+
+    with Lifeline(desk.root / WORKERS) as sign, suppress(EOFError):
+        tell(sign)
         while True:
-            work(desk, ledger, channel.recv(), sign, channel.send)
-            channel.send(News())
+            work(desk, ledger, channel.recv(), sign, tell)
+            tell(News())
 
 
 def work(desk: Desk, ledger: Ledger, trials: Sequence[Trial], sign: Sign, tell: Callable[[News], None]) -> Claim | None:

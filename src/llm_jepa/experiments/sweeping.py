@@ -107,11 +107,14 @@ def _conclude(console: Console, root: Path, folders: Sequence[Path], said: Seque
     here = [folder for folder in folders if folder.is_dir()]
     for sentence in said:
         console.print(sentence, markup=False, highlight=False)
+    if not folders:
+        raise UserError("no run of the chosen arms finished; mend what failed and give `--retry_failed`")
+    away = f"{len(folders) - len(here)} of {len(folders)} runs of the chosen arms lie on other machines"
+    remedy = f"copy their folders to '{root / TRIALS}' and give the same command for the whole report"
     if not here:
-        raise UserError("no run of the chosen arms finished here; mend what failed and give `--retry_failed`")
+        raise UserError(f"{away}; {remedy}")
     if len(here) < len(folders):
-        away = f"{len(folders) - len(here)} of {len(folders)} runs of the chosen arms lie on other machines"
-        said = [*said, f"{away}; copy their folders to '{root / TRIALS}' and give the same command for the whole report."]
+        said = [*said, f"{away}; {remedy}."]
         console.print(said[-1], markup=False, highlight=False)
     page = write_report(*here, title=title, output=root, remarks=said)
     runs = scored_on_test(read_runs(*here))

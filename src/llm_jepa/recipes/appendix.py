@@ -93,8 +93,8 @@ def _second_stage(rows: Rows, rate: float, stated: tuple[str, str], p: str) -> S
 TABLE_9 = Recipe(
     name="table-9",
     title="Pretraining on paraphrases, then fine-tuning on sentiment",
-    shows="The JEPA term is in the pretraining alone. Five pretrained models an arm, each fine-tuned five times for "
-    "one epoch.",
+    shows="The JEPA term is in the pretraining alone. Five pretrained models an arm, each fine-tuned five times for one "
+    "epoch.",
     studies=(
         _second_stage(ROTTEN_TOMATOES, 4e-5, ("56.57 ± 1.66", "57.76 ± 1.33"), "7.38e-4"),
         _second_stage(YELP, 8e-5, ("26.46 ± 0.92", "27.15 ± 0.93"), "1.00e-3"),
@@ -192,13 +192,11 @@ TABLE_13 = Recipe(
     ),
     deviations=(
         "Spider is split by row: 72 % of the test queries are in the training rows. Figure 7 has its grid at learning "
-        "rate 1e-5, "
-        "this table has 4e-5.",
-        "Spider's official evaluator takes invalid SQL for an empty result and compares in order; here an error is "
-        "wrong and rows are "
-        "compared as a multiset unless the gold query orders them.",
-        "GSM8K's official evaluator stops an answer after 128 tokens, where a quarter of the gold solutions go on; "
-        "here after 512.",
+        "rate 1e-5, this table has 4e-5.",
+        "Spider's official evaluator takes invalid SQL for an empty result and compares in order; here an error is wrong "
+        "and rows are compared as a multiset unless the gold query orders them.",
+        "GSM8K's official evaluator stops an answer after 128 tokens, where a quarter of the gold solutions go on; here "
+        "after 512.",
         "Independent replications of Spider find no gain.",
     ),
 )
@@ -228,16 +226,15 @@ TABLE_14 = Recipe(
     name="table-14",
     title="How linear the way from Text to Code is",
     shows="The least-squares error and the singular values of Enc(Text) − Enc(Code) fall by orders of magnitude. They "
-    "also do when "
-    "all embeddings collapse onto one direction, which the analysis tells apart.",
+    "also do when all embeddings collapse onto one direction, which the analysis tells apart.",
     studies=(_linear(),),
     seeds=(82,),
     extras=(Analysis(),),
     deviations=(
         "There is no official code for these numbers, and the paper does not say on how many rows they rest; both "
         "numbers grow with it.",
-        "Embeddings are read as training reads them; the official t-SNE reads the end of the generation prompt, "
-        "without [PRED].",
+        "Embeddings are read as training reads them; the official t-SNE reads the end of the generation prompt, without "
+        "[PRED].",
     ),
 )
 

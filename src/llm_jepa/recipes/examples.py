@@ -50,11 +50,12 @@ class SideBySide(Extra):
         if not arms:
             return None
         by_arm = [read_predictions(outcome.folders(study, preset, arm.name)[0] / PREDICTIONS) for arm in arms]
-        wanted = [i for text in self.texts for i, item in enumerate(by_arm[0]) if text in item.prompt]
-        text = "" if wanted else "None of the paper's texts is among the test rows here; the first rows stand for them."
+        found = {text: place for text in self.texts if (place := _place(text, by_arm[0])) is not None}
+        text = "" if found else "None of the paper's texts is among the test rows here; the first rows stand for them."
+        shown = found or {item.prompt: place for place, item in enumerate(by_arm[0][:FIRST])}
         rows = [
-            (_asked(by_arm[0][i]), by_arm[0][i].expected, *(found[i].generated for found in by_arm))
-            for i in wanted or range(min(FIRST, len(by_arm[0])))
+            (asked, by_arm[0][place].expected, *(predictions[place].generated for predictions in by_arm))
+            for asked, place in shown.items()
         ]
         columns = ("Text", "Truth", *(arm.name for arm in arms))
         return Section(
@@ -62,9 +63,10 @@ class SideBySide(Extra):
         )
 
 
-def _asked(item: Prediction) -> str:
-    """Return the question in a prompt, without the template around it: its longest line."""
-    return max(item.prompt.splitlines() or [""], key=len)
+def _place(text: str, predictions: Sequence[Prediction]) -> int | None:
+    """Return which prediction answers a text: of the prompts that contain it the shortest, for texts begin alike."""
+    places = [place for place, item in enumerate(predictions) if text in item.prompt]
+    return min(places, key=lambda place: len(predictions[place].prompt), default=None)
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def _end(item: Prediction) -> str:
 class Analysis(Extra):
     """The embeddings of all arms and of the untrained model, read by `llm-jepa analyze`, for the first seed."""
 
+    embeds = True
+
     def sections(self, outcome: Outcome) -> Sequence[Section]:
         """Analyse, and return a link to each page."""
         links: list[tuple[str, str]] = []
@@ -121,11 +125,15 @@ class Analysis(Extra):
                 folder = outcome.page(study, preset) / ANALYSIS
                 if not _fresh(folder, folders):
                     base = untrained(_experiment(folders[0]), folder.parent / "untrained")
-                    analyze([base, *map(str, folders), "--output", str(folder), "--limit", str(READ)])
+                    analyze([base, *map(str, folders), *_options(outcome, folder)])
                 address = (folder / "analysis.html").relative_to(outcome.plan.pages).as_posix()
                 links.append((f"{study.title}, {preset.value}", address))
         text = "Singular values, least-squares error, t-SNE, both losses, and what tells structure from collapse."
         return [Section(title="Analysis of the embeddings", text=(text,), links=links)] if links else []
+
+
+def _options(outcome: Outcome, folder: Path) -> list[str]:
+    return ["--output", str(folder), "--limit", str(READ), "--split", outcome.plan.scale.split]
 
 
 def _fresh(folder: Path, runs: Sequence[Path]) -> bool:

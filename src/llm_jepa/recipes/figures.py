@@ -33,9 +33,8 @@ def _epochs(suffix: str = "", **changes: object) -> Study:
 FIGURE_1 = Recipe(
     name="figure-1",
     title="Families, and accuracy by epoch",
-    shows="Left: Table 12's families. Right: over six epochs LLM-JEPA resists overfitting, and plain training does "
-    "not. The "
-    "report of the runs with six epochs has the curves.",
+    shows="Left: Table 12's families. Right: over six epochs LLM-JEPA resists overfitting, and plain training does not. "
+    "The report of the runs with six epochs has the curves.",
     studies=(*families(), _epochs()),
     deviations=("Accuracy by epoch is measured on test rows, for the paper holds no others out.", DRAWN),
 )
@@ -56,8 +55,7 @@ FIGURE_3 = Recipe(
     name="figure-3",
     title="Singular values, and both losses over training",
     shows="Left: singular values of Enc(Text) − Enc(Code) of base, plain and LLM-JEPA. Right: plain training does not "
-    "lower the "
-    "JEPA term by itself, and LLM-JEPA does not raise the next-token loss.",
+    "lower the JEPA term by itself, and LLM-JEPA does not raise the next-token loss.",
     studies=(_analysed(),),
     seeds=(82,),
     extras=(Analysis(),),
@@ -133,9 +131,8 @@ FIGURE_7 = Recipe(
         _grid(LLAMA_1B_RANDOM, SYNTH, 8e-5, PREFIX),
     ),
     deviations=(
-        "The paper chose the cells of Tables 2, 12 and 13 in these grids, on the test rows: the best of twenty is "
-        "high by chance. "
-        "`llm-jepa sweep` chooses on validation rows.",
+        "The paper chose the cells of Tables 2, 12 and 13 in these grids, on the test rows: the best of twenty is high "
+        "by chance. `llm-jepa sweep` chooses on validation rows.",
         "There is no shuffled control for each cell; Tables 2, 12 and 13 have it for those that were chosen.",
         DRAWN,
     ),
@@ -166,9 +163,8 @@ FIGURE_9 = Recipe(
         ),
     ),
     deviations=(
-        "The paper's two statements differ: here λ = 1024 is HellaSwag's, in Table 4 it is NQ-Open's and HellaSwag "
-        "has λ = 1. Neither k "
-        "nor the values of λ are given; here k = 3 as in Table 4, and powers of 4.",
+        "The paper's two statements differ: here λ = 1024 is HellaSwag's, in Table 4 it is NQ-Open's and HellaSwag has λ "
+        "= 1. Neither k nor the values of λ are given; here k = 3 as in Table 4, and powers of 4.",
         "HellaSwag's official training file (about 8,000 rows) could not be had; 8,000 rows are drawn from the hub's "
         "39,905.",
         DRAWN,

@@ -7,11 +7,11 @@ read and
 written once at 1 GB/s. The first is what well-packed training reaches; the others are guesses on the safe side.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from llm_jepa.experiments.presets import Preset
-from llm_jepa.recipes.recipe import Recipe, Study, Variant
+from llm_jepa.recipes.recipe import Recipe, Study, Variant, starts
 from llm_jepa.recipes.studies import EPOCHS
 
 PEAK, UTILISATION = 990e12, 0.4
@@ -41,25 +41,31 @@ class Cost:
     disk: float
 
 
-def cost(recipe: Recipe, presets: Sequence[Preset] = tuple(Preset), *, seeds: int | None = None) -> Cost:
-    """Return what a recipe costs.
+def recipe_cost(recipe: Recipe) -> Cost:
+    """Return what all of a recipe costs, with both presets."""
+    return cost(recipe.studies, lambda study: study.arms, presets=tuple(Preset), seeds=len(recipe.seeds))
+
+
+def cost(
+    studies: Sequence[Study], arms: Callable[[Study], Sequence[Variant]], *, presets: Sequence[Preset], seeds: int
+) -> Cost:
+    """Return what some studies cost.
 
     Args:
-        recipe: the table or figure.
-        presets: sets of options it is trained with.
-        seeds: how many; None: the recipe's.
+        studies: those that are wanted; what they start from is added.
+        arms: those of a study that are wanted.
+        presets: sets of options they are trained with.
+        seeds: how many.
     """
-    count = len(recipe.seeds) if seeds is None else seeds
-    first = {study.pretrained.name: study.pretrained for study in recipe.studies if study.pretrained is not None}
     runs, flops, seconds, disk = 0, 0.0, 0.0, 0.0
-    for study in (*first.values(), *recipe.studies):
-        times = len(presets) * (count if study.pretrained is None else count**2)
-        for arm in study.arms:
+    for study in (*starts(studies), *studies):
+        times = len(presets) * (seeds if study.pretrained is None else seeds**2)
+        for arm in arms(study):
             operations = training_flops(study, arm)
             runs, flops = runs + times, flops + times * operations
             seconds += times * (operations / (PEAK * UTILISATION) + _besides(study))
             disk += times * 4 * study.model.billions
-    largest = max(study.model.billions for study in recipe.studies)
+    largest = max(study.model.billions for study in studies)
     memory = {preset: STATES[preset] * largest for preset in presets}
     return Cost(runs=runs, flops=flops, hours=seconds / 3600, memory=memory, disk=disk)
 

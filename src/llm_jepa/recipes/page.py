@@ -89,8 +89,8 @@ def _numbers(rows: Sequence[Beside]) -> list[Section]:
         found.setdefault((row.study, row.measure), []).append(row)
     return [
         Section(
-            title=study,
-            text=(f"{measure[:1].upper()}{measure[1:]}, mean ± sample standard deviation.",),
+            title=f"{study}: {measure}",
+            text=("Mean ± sample standard deviation over n runs.",),
             columns=ROWS,
             rows=[cells(row) for row in group],
         )
@@ -103,8 +103,7 @@ def _tests(tests: Sequence[Tested]) -> list[Section]:
         return []
     text = (
         "Gain in points of the first over the second, and p of the paired one-tailed t-test; the paper's is not "
-        "corrected for the "
-        "search that came before it.",
+        "corrected for the search that came before it.",
     )
     rows = [(test.comparison, test.preset, test.paper or ABSENT, test.ours) for test in tests]
     return [Section(title="Gains", text=text, columns=TESTS, rows=rows)]

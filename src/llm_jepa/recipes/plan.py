@@ -9,7 +9,7 @@ from llm_jepa.experiments.arms import Arm, arm_experiment
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.pool import Job
 from llm_jepa.experiments.presets import Preset
-from llm_jepa.recipes.recipe import Recipe, Study, Variant
+from llm_jepa.recipes.recipe import Recipe, Study, Variant, starts
 from llm_jepa.recipes.scales import Place, Scale
 
 RUNS = "runs"
@@ -87,8 +87,7 @@ class Plan:
     def stages(self) -> Iterator[tuple[Planned, ...]]:
         """Yield the runs that can be made at the same time, those that others start from first; seed by seed."""
         chosen = self.chosen()
-        first = {study.pretrained.name: study.pretrained for study in chosen if study.pretrained is not None}
-        for studies in (tuple(first.values()), chosen):
+        for studies in (starts(chosen), chosen):
             if studies:
                 yield tuple(self._runs(studies))
 

@@ -148,7 +148,13 @@ class Study:
 
 
 class Extra(ABC):
-    """What a recipe shows beside numbers: predictions, continuations, an analysis."""
+    """What a recipe shows beside numbers: predictions, continuations, an analysis.
+
+    Attributes:
+        embeds: it reads embeddings.
+    """
+
+    embeds: bool = False
 
     @abstractmethod
     def sections(self, outcome: "Outcome") -> "Sequence[Section]":
@@ -179,10 +185,8 @@ class Recipe:
     deviations: tuple[str, ...] = ()
     small: frozenset[str] | None = None
 
-    @property
-    def stages(self) -> tuple[tuple[Study, ...], ...]:
-        """The studies in the order in which they can be trained: first those that others start from."""
-        first = [study.pretrained for study in self.studies if study.pretrained is not None]
-        own = self.studies
-        unique = tuple({study.name: study for study in first}.values())
-        return (unique, own) if first else (own,)
+
+def starts(studies: Sequence[Study]) -> tuple[Study, ...]:
+    """Return the studies whose models others start from, each once."""
+    found = {study.pretrained.name: study.pretrained for study in studies if study.pretrained is not None}
+    return tuple(found.values())

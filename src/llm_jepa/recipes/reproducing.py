@@ -23,7 +23,7 @@ from llm_jepa.experiments.presets import Preset
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.report import write_report
 from llm_jepa.recipes.beside import beside
-from llm_jepa.recipes.hours import cost
+from llm_jepa.recipes.hours import cost, recipe_cost
 from llm_jepa.recipes.outcome import Outcome
 from llm_jepa.recipes.page import ROWS, cells, write_recipe_page
 from llm_jepa.recipes.plan import Plan, Planned
@@ -196,7 +196,7 @@ def _list() -> Table:
         if name in NOTHING:
             shown.add_row(name, NOTHING[name], "", "")
         else:
-            found = cost(RECIPES[name])
+            found = recipe_cost(RECIPES[name])
             shown.add_row(name, RECIPES[name].title, f"{found.runs:,}", f"{found.hours:,.1f}")
     return shown
 
@@ -213,14 +213,18 @@ def _show_plan(plan: Plan, console: Console) -> None:
     for study in plan.chosen():
         arms = ", ".join(arm.name for arm in plan.arms(study))
         console.print(f"\n{study.name}: {study.title}\n  arms: {arms}", markup=False, highlight=False)
-    found = cost(recipe, plan.presets, seeds=len(plan.seeds))
+    if plan.scale.gpu:
+        _show_cost(plan, console)
+    for sentence in (*plan.scale.changes(recipe, plan.place), *recipe.deviations):
+        console.print(f"- {sentence}", markup=False, highlight=False)
+
+
+def _show_cost(plan: Plan, console: Console) -> None:
+    found = cost(plan.chosen(), plan.arms, presets=plan.presets, seeds=len(plan.seeds))
     memory = ", ".join(f"{preset.value} {size:,.0f} GB" for preset, size in found.memory.items())
     console.print(
-        f"\nAs in the paper: {found.runs:,} runs, {found.flops / 1e15:,.0f} PFLOPs, about {found.hours:,.1f} hours of "
-        f"one H200, "
+        f"\n{found.runs:,} runs, {found.flops / 1e15:,.0f} PFLOPs, about {found.hours:,.1f} hours of one H200, "
         f"{found.disk:,.0f} GB of trained models; states of the largest model in training: {memory}.",
         markup=False,
         highlight=False,
     )
-    for sentence in (*plan.scale.changes(recipe, plan.place), *recipe.deviations):
-        console.print(f"- {sentence}", markup=False, highlight=False)

@@ -13,7 +13,7 @@ from typing import Any
 
 from llm_jepa.experiments.experiment import NL_REGEX
 from llm_jepa.experiments.presets import LAST_TOKEN, Preset
-from llm_jepa.recipes.recipe import Recipe, Study, Variant
+from llm_jepa.recipes.recipe import Recipe, Study, Variant, starts
 from llm_jepa.recipes.stand_in import write_stand_in
 from llm_jepa.tasks.registry import TASKS
 from llm_jepa.tasks.sources import local_file
@@ -38,11 +38,13 @@ class Scale(ABC):
         name: what the command line calls it.
         seeds: how many of the recipe's seeds; None: all.
         gpu: it is meant for an accelerator.
+        split: rows that analyses of embeddings read.
     """
 
     name: str
     seeds: int | None = None
     gpu: bool = True
+    split: str = TEST
 
     @abstractmethod
     def settings(self, study: Study, given: Mapping[str, Any], preset: Preset, place: "Place") -> dict[str, Any]:
@@ -101,17 +103,20 @@ class Tiny(Scale):
         rows: training rows.
         test_rows: test rows.
         vocabulary: tokens.
+        answer: longest answer, in tokens.
         steps: optimizer steps; None: the recipe's epochs.
     """
 
     rows: int = 128
     test_rows: int = 16
     vocabulary: int = 512
+    answer: int = 32
     steps: int | None = None
 
     name = "tiny"
     seeds = 2
     gpu = False
+    split = TRAIN
 
     def settings(self, study: Study, given: Mapping[str, Any], preset: Preset, place: Place) -> dict[str, Any]:
         """Return the recipe's fields made small."""
@@ -131,7 +136,7 @@ class Tiny(Scale):
             "training.save_strategy": "no",
             "training.logging_steps": 2,
             "training.use_cpu": True,
-            "evaluation.max_new_tokens": 32,
+            "evaluation.max_new_tokens": self.answer,
             "evaluation.batch_size": 16,
             "data.limit": self.rows,
             "data.eval_limit": self.test_rows,
@@ -148,22 +153,22 @@ class Tiny(Scale):
     def changes(self, recipe: Recipe, place: Place) -> tuple[str, ...]:
         """Return what is small, and what stands in for the data."""
         said = [
-            f"Every model is a small one of the same architecture with random weights (about 0.4 million parameters), "
-            f"a tokenizer of "
-            f"{self.vocabulary} tokens trained on the rows, and learning rate 3e-3.",
-            f"{self.rows} training rows, {self.test_rows} test rows, 16 rows a step, answers of at most 32 tokens, "
-            "and two seeds unless others are named.",
-            "The small tokenizer has a pad token of its own, so the stop token is trained under `paper_code` too, "
-            "which for Llama and "
-            "OpenELM it is not.",
+            f"Every model is a small one of the same architecture with random weights (about 0.4 million parameters), a "
+            f"tokenizer of {self.vocabulary} tokens trained on the rows, and learning rate 3e-3.",
+            f"{self.rows} training rows, {self.test_rows} test rows, 16 rows a step, answers of at most {self.answer} "
+            "tokens, and two seeds unless others are named.",
+            "The small tokenizer has a pad token of its own, so the stop token is trained under `paper_code` too, which "
+            "for Llama and OpenELM it is not.",
         ]
         arms = [arm for study in recipe.studies for arm in study.arms]
+        if any(extra.embeds for extra in recipe.extras):
+            said.append(f"Embeddings are read on the {self.rows} training rows.")
         if any(RANK in arm.overrides for arm in arms):
             said.append("LoRA ranks are a sixteenth of the paper's.")
         if recipe.small is not None:
             kept = sum(len(self.arms(recipe, study)) for study in recipe.studies)
             said.append(f"Of {len(arms)} arms {kept} are trained.")
-        tasks = {study.rows.task for stage in recipe.stages for study in stage}
+        tasks = {study.rows.task for study in (*starts(recipe.studies), *recipe.studies)}
         absent = sorted(task for task in tasks if not _on_disk(task, place))
         if any(task.startswith(NL_RX) for task in absent):
             said.append("Rows of NL-RX come from the embedded generator of the same grammar, not from the data set.")
@@ -171,7 +176,7 @@ class Tiny(Scale):
         if made_up:
             said.append(
                 f"Rows of {', '.join(made_up)} are made up: a stand-in in the data set's format, with nothing of its "
-                f"content."
+                "content."
             )
         return tuple(said)
 

@@ -26,9 +26,8 @@ TEXTS_1 = (
 TABLE_1 = Recipe(
     name="table-1",
     title="Regular expressions after fine-tuning, side by side",
-    shows="The paper shows four outputs of both models with what is wrong, extra or missing. Ours stand beside the "
-    "truth for the "
-    "same texts; the report has more, coloured.",
+    shows="The paper shows four outputs of both models with what is wrong, extra or missing. Ours stand beside the truth "
+    "for the same texts; the report has more, coloured.",
     studies=(main_pair(),),
     seeds=(82,),
     extras=(SideBySide(texts=TEXTS_1),),
@@ -40,9 +39,8 @@ TABLE_1 = Recipe(
 TABLE_2 = Recipe(
     name="table-2",
     title="Pretraining from random weights on NL-RX-SYNTH",
-    shows="Llama 3.2 1B with random weights. The model does not learn to stop, so the paper calls an output right "
-    "that begins "
-    "with the truth.",
+    shows="Llama 3.2 1B with random weights. The model does not learn to stop, so the paper calls an output right that "
+    "begins with the truth.",
     studies=(
         pair(
             LLAMA_1B_RANDOM,
@@ -92,11 +90,10 @@ TABLE_3 = Recipe(
     "plain training.",
     studies=(_designs(),),
     deviations=(
-        "The official L2 is unnormalised, as here: it grows with the model's width, so that λ = 1 weighs much more "
-        "than for MSE.",
-        "InfoNCE compares with the targets of a micro-batch. The official code has 4 of them on each of 8 devices, so "
-        "3 others; one "
-        "process with micro-batches of 32 has 31 others under `paper_code`, and `correct` the same.",
+        "The official L2 is unnormalised, as here: it grows with the model's width, so that λ = 1 weighs much more than "
+        "for MSE.",
+        "InfoNCE compares with the targets of a micro-batch. The official code has 4 of them on each of 8 devices, so 3 "
+        "others; one process with micro-batches of 32 has 31 others under `paper_code`, and `correct` the same.",
         "The paper does not test these differences; the p-values here are corrected over all of them.",
     ),
 )
@@ -119,12 +116,11 @@ TABLE_4 = Recipe(
     ),
     deviations=(
         "NQ-Open: the official evaluator tests the reversed containment, so that an empty answer is always right and the "
-        "single letter e on 70 % of the rows; here an answer is right if a reference occurs in it, as the paper's "
-        "text says.",
+        "single letter e on 70 % of the rows; here an answer is right if a reference occurs in it, as the paper's text "
+        "says.",
         "NQ-Open's test rows are those of EfficientQA, not the usual ones.",
         "HellaSwag: the official evaluator cuts prompts to 128 tokens, which hits 98 % of the rows, and the official "
-        "labels are "
-        "wrong on all of them; neither is repeated here.",
+        "labels are wrong on all of them; neither is repeated here.",
         "HellaSwag's official training file (about 8,000 rows) could not be had; 8,000 rows are drawn from the hub's "
         "39,905.",
     ),
@@ -171,22 +167,19 @@ def dropouts() -> Study:
 
 
 COMPUTE = (
-    "A portion of compute is what one epoch of plain training costs here; the paper's is 4.83 PFLOPs by its own "
-    "count, which pads "
-    "every row. What an arm had scored by then is the last epoch that it had finished, so an arm without one has no "
-    "number.",
-    "A step with the JEPA term costs two plain steps there. Here both share one packed forward and it costs about "
-    "1.2, so loss "
-    "dropout has less to save.",
+    "A portion of compute is what one epoch of plain training costs here; the paper's is 4.83 PFLOPs by its own count, "
+    "which pads every row. What an arm had scored by then is the last epoch that it had finished, so an arm without one "
+    "has no number.",
+    "A step with the JEPA term costs two plain steps there. Here both share one packed forward and it costs about 1.2, "
+    "so loss dropout has less to save.",
     "The paper does not say for how long these runs were laid out; here it is six epochs for all.",
 )
 
 TABLE_6 = Recipe(
     name="table-6",
     title="Loss dropout at the same compute",
-    shows="With the JEPA term in only half or a quarter of the steps, the same compute gives a higher accuracy; λ × "
-    "(1 − rate) "
-    "may stay constant.",
+    shows="With the JEPA term in only half or a quarter of the steps, the same compute gives a higher accuracy; λ × (1 − "
+    "rate) may stay constant.",
     studies=(dropouts(),),
     deviations=COMPUTE,
     small=frozenset({"plain", "jepa k1 weight 1", "jepa k1 weight 4 dropout 0.75"}),
@@ -200,9 +193,8 @@ def paraphrases() -> Study:
 
 
 PARAPHRASE_DATA = (
-    "The official file of paraphrases could not be had. The hub's split coco is read, grouped by set; the official "
-    "code reads pairs "
-    "of neighbours as question and answer, here every caption is a trained sequence of its own."
+    "The official file of paraphrases could not be had. The hub's split coco is read, grouped by set; the official code "
+    "reads pairs of neighbours as question and answer, here every caption is a trained sequence of its own."
 )
 
 TABLE_7 = Recipe(
@@ -215,8 +207,7 @@ TABLE_7 = Recipe(
     extras=(Continuations(given=5, count=8),),
     deviations=(
         PARAPHRASE_DATA,
-        "The paper does not say how many tokens were given; its examples look like four to six words, here five "
-        "tokens. It does not "
-        "say from where its captions are; here they are training rows, for there is no test set.",
+        "The paper does not say how many tokens were given; its examples look like four to six words, here five tokens. "
+        "It does not say from where its captions are; here they are training rows, for there is no test set.",
     ),
 )

@@ -44,6 +44,8 @@ def read_task(task: Task, split: str, *, folder: Path) -> tuple[Example, ...]:
         raise UserError(f"{task.name} has no split '{split}'{nearest(split, split_names(task))}; there are {known}")
     if split not in (TRAIN, VALIDATION):
         return _read(task, task.splits[split], folder)
+    if split == VALIDATION and not task.validation.size:
+        return ()
     train, validation = cut_validation(task, _read(task, task.splits[TRAIN], folder))
     return validation if split == VALIDATION else train
 
