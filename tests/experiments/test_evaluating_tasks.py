@@ -52,10 +52,8 @@ def test_a_task_is_its_test_split_with_its_scorer_and_room(here: Path, capsys: p
     result = read("evaluation-base-gsm8k")
     assert (result["measure"], result["examples"], result["accuracy"]) == ("final_number", 2, 0.0)
     assert result["scorer"] == {"class_path": "llm_jepa.scoring.numbers.FinalNumber"}
-    assert [each.name for each in read_predictions(Path("evaluation-base-gsm8k") / PREDICTIONS)] == [
-        "gsm8k_test.jsonl:1",
-        "gsm8k_test.jsonl:2",
-    ]
+    names = [each.name for each in read_predictions(Path("evaluation-base-gsm8k") / PREDICTIONS)]
+    assert names == ["gsm8k_test.jsonl:4", "gsm8k_test.jsonl:7"]  # a fixed draw from all over
     shown = capsys.readouterr().out
     assert "final answer" in shown
     assert "tokens an answer" in shown

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ APART = {"cosine_matched": 0.83, "cosine_shuffled": 0.21, "retrieval_at_1": 0.74
 FALLEN = {"cosine_matched": 0.999, "cosine_shuffled": 0.998, "retrieval_at_1": 0.001}
 
 
-def _runs(scores: dict[str, tuple[float, ...]], **measured: float) -> list[RunSummary]:
+def _runs(scores: dict[str, tuple[float, ...]], **measured: Any) -> list[RunSummary]:
     """The runs of some arms; what is measured holds for the arm "jepa"."""
     return [
         RunSummary(
@@ -35,7 +36,7 @@ def _runs(scores: dict[str, tuple[float, ...]], **measured: float) -> list[RunSu
     ]
 
 
-def _verdict(scores: dict[str, tuple[float, ...]], **measured: float) -> tuple[str, str]:
+def _verdict(scores: dict[str, tuple[float, ...]], **measured: Any) -> tuple[str, str]:
     runs = _runs(scores, **measured)
     return verdict(runs, compare_runs(runs))
 

@@ -98,8 +98,9 @@ def test_two_stages_start_every_second_run_from_the_model_of_the_same_arm_and_fi
     assert len(first) == 3 * 2
     assert len(second) == 2 * 3 * 4
     for job in second:
-        assert job.experiment.model.name.removesuffix("/model") in outputs
-        assert f"/{job.experiment.output.split('/')[-2]}/seed-{job.experiment.seed // 1000}/" in job.experiment.model.name
+        start = str(job.experiment.model.name)
+        assert start.removesuffix("/model") in outputs
+        assert f"/{job.experiment.output.split('/')[-2]}/seed-{job.experiment.seed // 1000}/" in start
         assert job.experiment.seed % 1000 in (82, 4)
         assert job.experiment.objective.weight == 0
         assert job.experiment.training["num_train_epochs"] == 1
@@ -111,6 +112,7 @@ def test_pretraining_has_the_paper_models_shape_and_random_weights(tmp_path):
     (study,) = plan.recipe.studies
     model = plan.described(study, study.arms[1], Preset.correct).model
     assert (model.name, model.tokenizer) == (None, "meta-llama/Llama-3.2-1B-Instruct")
+    assert model.config is not None
     assert model.config["num_hidden_layers"] == 16
     assert model.config["rope_parameters"]["factor"] == 32.0
 

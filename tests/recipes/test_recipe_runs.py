@@ -16,6 +16,7 @@ from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.run import run_experiment
 from llm_jepa.recipes import reproducing
 from llm_jepa.recipes.beside import beside
+from llm_jepa.recipes.examples import SideBySide
 from llm_jepa.recipes.outcome import Outcome
 from llm_jepa.recipes.plan import Plan
 from llm_jepa.recipes.registry import RECIPES
@@ -79,54 +80,57 @@ def test_every_recipe_runs_two_steps(name, root):
         assert (row.n == 1) is (claim.arm in wanted and not analysed and "compute" not in claim.setting)
 
 
-def test_the_page_has_the_papers_number_ours_and_the_difference(root):
-    plan = small_plan("table-2", root, presets=tuple(Preset))
+@pytest.fixture(scope="module")
+def pages(root) -> Path:
+    """The pages of Table 2 with two seeds and both presets."""
+    plan = small_plan("table-2", root, presets=tuple(Preset), seeds=(82, 23))
     make(plan)
     page, _ = conclude(plan)
-    record = json.loads((page.parent / "paper.json").read_text(encoding="utf-8"))
+    return page.parent
+
+
+def test_the_page_has_the_papers_number_ours_and_the_difference(pages):
+    record = json.loads((pages / "paper.json").read_text(encoding="utf-8"))
     row = next(row for row in record["rows"] if row["preset"] == "paper_code" and row["setting"].startswith("LLM-JEPA"))
-    assert (row["paper"], row["paper_mean"], row["n"]) == ("60.59 ± 1.01", 60.59, 1)
-    shown = (page.parent / "paper.md").read_text(encoding="utf-8")
+    assert (row["paper"], row["paper_mean"], row["n"]) == ("60.59 ± 1.01", 60.59, 2)
+    shown = (pages / "paper.md").read_text(encoding="utf-8")
     difference = f"{row['ours'] - 60.59:+.2f}".replace("-", "−")
-    assert f"| 60.59 ± 1.01 | {row['ours']:.2f} | {difference} | 1 |" in shown
+    assert f"| 60.59 ± 1.01 | {row['ours']:.2f} ± {row['deviation']:.2f} | {difference} | 2 |" in shown
     assert "**Scaled down: these numbers say that the recipe works, and nothing about the paper.**" in shown
     assert "Rows of NL-RX come from the embedded generator" in shown
     for preset in ("correct", "paper_code"):
-        assert (page.parent / f"llama-3.2-1b-random-nl_rx_synth-8e-5-{preset}" / "report.html").is_file()
+        assert (pages / f"llama-3.2-1b-random-nl_rx_synth-8e-5-{preset}" / "report.html").is_file()
 
 
-def test_the_page_needs_nothing_but_itself_and_every_p_has_its_n(root):
-    plan = small_plan("table-2", root, seeds=(82, 23))
-    make(plan)
-    page, _ = conclude(plan)
-    html = page.read_text(encoding="utf-8")
+def test_the_page_needs_nothing_but_itself_and_every_p_has_its_n(pages):
+    html = (pages / "paper.html").read_text(encoding="utf-8")
     assert re.findall(r"<(?:script|link|img|iframe)\b", html) == []
     assert re.findall(r"https?://", html) == []
-    assert [address for address in re.findall(r'href="([^"]+)"', html) if not (page.parent / address).is_file()] == []
+    assert [address for address in re.findall(r'href="([^"]+)"', html) if not (pages / address).is_file()] == []
     text = re.sub(r"<[^>]+>|\s+", " ", html.replace("\u00a0", " "))
     told = re.findall(r"\bp [=<>] [\d.e-]+( \(\d+ seeds, (?:uncorrected|one comparison|Holm over \d+)\))?", text)
     assert told
     assert all(told)
 
 
-def test_predictions_for_the_papers_texts_stand_side_by_side(root):
+def test_predictions_stand_side_by_side(root):
     plan = small_plan("table-1", root)
     make(plan)
-    page, _ = conclude(plan)
-    shown = (page.parent / "paper.md").read_text(encoding="utf-8")
-    assert "## Outputs, correct" in shown
-    assert "| Text | Truth | plain | jepa k1 weight 1 | shuffled k1 weight 1 |" in shown
-    assert "None of the paper's texts is among the test rows here" in shown
+    (extra,) = plan.recipe.extras
+    (section,) = extra.sections(Outcome(plan))
+    assert section.title == "Outputs, correct"
+    assert section.columns == ("Text", "Truth", "plain", "jepa k1 weight 1", "shuffled k1 weight 1")
+    assert section.text == ("None of the paper's texts is among the test rows here; the first rows stand for them.",)
+    assert len(section.rows) == 3
 
 
 def test_a_text_of_the_paper_is_found_among_the_test_rows(root):
     plan = small_plan("table-1", root)
     make(plan)
-    (extra,) = plan.recipe.extras
     folder = Outcome(plan).folders(plan.recipe.studies[0], Preset.correct, "plain")[0]
     line = json.loads((folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()[1])
     asked = line["prompt"].split("<|user|>")[1].split("<|assistant|>")[0]
-    (section,) = replace(extra, texts=(asked, "nobody asked this")).sections(Outcome(plan))
+    (section,) = SideBySide(texts=(asked, "nobody asked this")).sections(Outcome(plan))
     assert [row[:2] for row in section.rows] == [(asked, line["expected"])]
 
 

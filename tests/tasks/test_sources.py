@@ -106,7 +106,6 @@ def test_no_validation_rows_need_no_train_file(tmp_path: Path) -> None:
     assert read_task(paper, "validation", folder=tmp_path) == ()
 
 
-
 def test_the_papers_way_is_a_cut_of_nothing(tmp_path: Path) -> None:
     write(tmp_path / "gsm8k_train.jsonl", 5)
     paper = replace(GSM8K, validation=Cut(size=0))

@@ -60,7 +60,7 @@ TABLE_8 = Recipe(
     shows="At every rank LLM-JEPA has the higher accuracy, and at rank 512 that of full fine-tuning.",
     studies=(_ranks(),),
     deviations=(
-        "The official code freezes the [PRED] rows under LoRA; here they are trained under `correct`.",
+        "The official code freezes the [PRED] rows under LoRA; here they are trained under correct.",
         "The paper does not test these differences.",
         "The shuffled control is trained without LoRA alone.",
     ),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from llm_jepa.experiments.arms import PAPER_SEEDS
 from llm_jepa.experiments.measures import counted, points
 from llm_jepa.experiments.presets import Preset
 from llm_jepa.experiments.significance import p_cell
@@ -44,12 +45,14 @@ class Tested:
     """A gain that the paper tests, and ours.
 
     Attributes:
+        study: title of the model and the data.
         comparison: who is compared with whom.
         preset: set of options of our runs.
         paper: the paper's gain and p; None where it has none.
         ours: our gain and p, with the number of pairs and the correction.
     """
 
+    study: str
     comparison: str
     preset: str
     paper: str | None
@@ -94,7 +97,8 @@ def tested(outcome: Outcome) -> list[Tested]:
         for (study, gain, _), item in zip(made, corrected([compared for _, _, compared in made]), strict=True):
             found.append(
                 Tested(
-                    comparison=f"{study.title}: {gain.treatment} over {gain.control}",
+                    study=study.title,
+                    comparison=f"{gain.treatment} over {gain.control}",
                     preset=preset.value,
                     paper=_stated(study, gain),
                     ours=f"{points(item.gain)}, {p_cell(item)}",
@@ -121,5 +125,6 @@ def _stated(study: Study, gain: Gain) -> str | None:
     ]
     if means[0] is None or means[1] is None:
         return None
-    p = "no test" if gain.p is None else f"p = {gain.p} ({counted(5, 'seed')}, uncorrected)"
+    runs = counted(len(PAPER_SEEDS), "seed") if study.pretrained is None else "5 × 5 runs"
+    p = "no test" if gain.p is None else f"p = {gain.p} ({runs}, uncorrected)"
     return f"{points((means[0] - means[1]) / PERCENT)}, {p}"

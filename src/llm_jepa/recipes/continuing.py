@@ -1,8 +1,10 @@
 """A trained run -> free continuations of the first rows that it was trained on, in its `samples.jsonl`."""
 
 from dataclasses import replace
+from typing import cast
 
 import torch
+from torch import nn
 
 from llm_jepa.experiments.answers import Limits, stops
 from llm_jepa.experiments.config import load_experiment
@@ -32,7 +34,7 @@ def continued(run: RunFolder, *, given: int, count: int) -> list[Prediction]:
     experiment = replace(trained, model=exported(trained.model, run), data=replace(trained.data, shuffle_pairs=False))
     material = prepare_material(experiment, few)
     model = load_model(experiment.model, material.tokenizer.tokenizer, seed=experiment.seed)
-    model.to(torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"))
+    cast(nn.Module, model).to(torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"))
     model.eval()
     limits = Limits(stop_ids=stops(model, material.tokenizer, material.train), max_new_tokens=LONGEST, batch_size=count)
     found = free_continuations(model, material.tokenizer, material.train, first=given, limits=limits)

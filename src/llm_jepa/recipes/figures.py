@@ -132,7 +132,7 @@ FIGURE_7 = Recipe(
     ),
     deviations=(
         "The paper chose the cells of Tables 2, 12 and 13 in these grids, on the test rows: the best of twenty is high "
-        "by chance. `llm-jepa sweep` chooses on validation rows.",
+        "by chance. “llm-jepa sweep” chooses on validation rows.",
         "There is no shuffled control for each cell; Tables 2, 12 and 13 have it for those that were chosen.",
         DRAWN,
     ),

@@ -18,6 +18,9 @@ PEAK, UTILISATION = 990e12, 0.4
 """Operations a second of an H200 in bf16, and the share of them that training is assumed to reach."""
 
 AT_A_TIME, TOKEN_SECONDS, START_SECONDS, DISK_RATE = 32, 0.025, 20.0, 1e9
+GPUS = 8
+"""Of a larger machine, on which independent runs are shared out."""
+
 STATES = {Preset.correct: 16, Preset.paper_code: 8}
 """Bytes a parameter for weights, gradients and AdamW's two states: in float32, and in bfloat16."""
 
@@ -88,3 +91,20 @@ def _besides(study: Study) -> float:
     batches = -(-rows.test // AT_A_TIME)
     scoring = scorings * batches * max(rows.answer, 1) * TOKEN_SECONDS
     return scoring + START_SECONDS + 8e9 * study.model.billions / DISK_RATE
+
+
+def told(recipe: Recipe) -> tuple[str, ...]:
+    """Return what docs/reproduce.md says of a recipe: runs, PFLOPs, hours of one and of eight H200, states, disk."""
+    found = recipe_cost(recipe)
+    return (
+        f"{found.runs:,}",
+        f"{found.flops / 1e15:,.0f}",
+        _hours(found.hours),
+        _hours(found.hours / GPUS),
+        " / ".join(f"{size:,.0f}" for size in found.memory.values()),
+        f"{found.disk:,.0f}",
+    )
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2f}"

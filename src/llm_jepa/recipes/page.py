@@ -83,7 +83,7 @@ def _mean(row: Beside) -> str:
 
 
 def _numbers(rows: Sequence[Beside]) -> list[Section]:
-    """Return one table a study and reading."""
+    """Return one table a study and measure; without the column of notes where there are none."""
     found: dict[tuple[str, str], list[Beside]] = {}
     for row in rows:
         found.setdefault((row.study, row.measure), []).append(row)
@@ -91,22 +91,30 @@ def _numbers(rows: Sequence[Beside]) -> list[Section]:
         Section(
             title=f"{study}: {measure}",
             text=("Mean ± sample standard deviation over n runs.",),
-            columns=ROWS,
-            rows=[cells(row) for row in group],
+            columns=ROWS[:width],
+            rows=[cells(row)[:width] for row in group],
         )
         for (study, measure), group in found.items()
+        for width in (len(ROWS) - (not any(row.note for row in group)),)
     ]
 
 
 def _tests(tests: Sequence[Tested]) -> list[Section]:
-    if not tests:
-        return []
+    """Return one table a study."""
     text = (
-        "Gain in points of the first over the second, and p of the paired one-tailed t-test; the paper's is not "
-        "corrected for the search that came before it.",
+        "Gain in points of the first over the second, and p of the paired one-tailed t-test. The paper's is not "
+        "corrected for the search that came before it; ours is corrected over all comparisons of this page with the same "
+        "preset.",
     )
-    rows = [(test.comparison, test.preset, test.paper or ABSENT, test.ours) for test in tests]
-    return [Section(title="Gains", text=text, columns=TESTS, rows=rows)]
+    return [
+        Section(
+            title=f"{study}: gains",
+            text=text if place == 0 else (),
+            columns=TESTS,
+            rows=[(test.comparison, test.preset, test.paper or ABSENT, test.ours) for test in tests if test.study == study],
+        )
+        for place, study in enumerate(dict.fromkeys(test.study for test in tests))
+    ]
 
 
 def _environment() -> Environment:

@@ -24,9 +24,9 @@ EVERYWHERE = (
     "Learning rate, λ and k are the paper's, which it chose on the test rows: the best of 20 cells against the best of 4 "
     "learning rates, without correction. Here nothing is chosen, and all training rows are trained on.",
     "The official code trains on every token and never on the stop token where the pad token is the same one (Llama, "
-    "OpenELM, and pretraining); `paper_code` repeats that, `correct` trains on the answer and its stop token.",
+    "OpenELM, and pretraining); paper_code repeats that, correct trains on the answer and its stop token.",
     "With gradient accumulation the official JEPA arm has a loss and gradients that are too large by the number of "
-    "micro-batches, 4, and the plain arm has not; `paper_code` repeats that.",
+    "micro-batches, 4, and the plain arm has not; paper_code repeats that.",
     "128 rows a step, as in the paper: one process with 4 micro-batches of 32 stands for its 8 with 4 of 4.",
     "Evaluators are those of llm-jepa; answers are as long as the task needs, and every model's own stop tokens end them.",
     "The control on shuffled pairs is not the paper's: a gain that it has too does not come from what the views say.",

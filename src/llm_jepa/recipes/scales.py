@@ -157,7 +157,7 @@ class Tiny(Scale):
             f"tokenizer of {self.vocabulary} tokens trained on the rows, and learning rate 3e-3.",
             f"{self.rows} training rows, {self.test_rows} test rows, 16 rows a step, answers of at most {self.answer} "
             "tokens, and two seeds unless others are named.",
-            "The small tokenizer has a pad token of its own, so the stop token is trained under `paper_code` too, which "
+            "The small tokenizer has a pad token of its own, so the stop token is trained under paper_code too, which "
             "for Llama and OpenELM it is not.",
         ]
         arms = [arm for study in recipe.studies for arm in study.arms]

@@ -72,7 +72,7 @@ def study(model: Model, rows: Rows, rate: float, arms: Sequence[Variant], *, epo
     suffix = f"-{epochs}-epochs" if epochs != EPOCHS else ""
     return Study(
         name=f"{model.key}-{rows.task}-{rate:.0e}{suffix}".replace("e-0", "e-"),
-        title=f"{model.title} on {rows.title}",
+        title=f"{model.title} on {rows.title}{f', {epochs} epochs' if each_epoch else ''}",
         model=model,
         rows=rows,
         settings=settings,

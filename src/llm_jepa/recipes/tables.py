@@ -53,7 +53,7 @@ TABLE_2 = Recipe(
         ),
     ),
     deviations=(
-        "With the labels of `correct` the stop token is trained, and exact match means something too; it is in the report.",
+        "With the labels of correct the stop token is trained, and exact match means something too; it is in the report.",
     ),
 )
 
@@ -93,7 +93,7 @@ TABLE_3 = Recipe(
         "The official L2 is unnormalised, as here: it grows with the model's width, so that λ = 1 weighs much more than "
         "for MSE.",
         "InfoNCE compares with the targets of a micro-batch. The official code has 4 of them on each of 8 devices, so 3 "
-        "others; one process with micro-batches of 32 has 31 others under `paper_code`, and `correct` the same.",
+        "others; one process with micro-batches of 32 has 31 others under paper_code, and correct the same.",
         "The paper does not test these differences; the p-values here are corrected over all of them.",
     ),
 )
