@@ -201,4 +201,4 @@ def test_the_pool_gets_only_what_is_not_finished_and_the_arms_kind(root, monkeyp
     monkeypatch.setattr(reproducing, "run_all", run_here)
     assert run_plan(plan, Console(quiet=True), workers=1, ends=NEVER) == 0
     assert [(job.arm, job.experiment.seed) for job in got] == [("plain", 37)]
-    assert got[0].title == "llama-3.2-1b-random-nl_rx_synth-8e-5, correct: plain, seed 37"
+    assert got[0].title == "correct: plain, seed 37"

@@ -110,7 +110,8 @@ class Plan:
         ]
         for seed in self.seeds:
             for study, preset, arm, experiment in described:
-                folder, place = self.folder(study, preset, arm), f"{study.name}, {preset.value}"
+                folder = self.folder(study, preset, arm)
+                place = preset.value if len(studies) == 1 else f"{study.name}, {preset.value}"
                 for each in self._seeded(study, preset, arm, experiment, seed):
                     output = str(folder / f"seed-{each.seed}")
                     yield Planned(arm=arm.kind, experiment=replace(each, output=output), place=place)

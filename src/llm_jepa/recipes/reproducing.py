@@ -103,10 +103,14 @@ def conclude(plan: Plan) -> tuple[Path, Table]:
     extras = [section for extra in plan.recipe.extras for section in extra.sections(outcome)]
     page = write_recipe_page(outcome, extras, _reports(outcome))
     shown = Table(title=plan.recipe.title, title_justify="left", box=SIMPLE_HEAD)
-    for column in ("Study", *ROWS[:-1]):
-        shown.add_column(column, overflow="fold")
-    for row in beside(outcome):
-        shown.add_row(Text(row.study), *(Text(cell) for cell in cells(row)[:-1]))
+    for column in ROWS[:-1]:
+        shown.add_column(column)
+    rows = beside(outcome)
+    for study in dict.fromkeys(row.study for row in rows):
+        shown.add_row(Text(study, style="bold"))
+        for row in rows:
+            if row.study == study:
+                shown.add_row(*(Text(cell) for cell in cells(row)[:-1]))
     return page, shown
 
 
