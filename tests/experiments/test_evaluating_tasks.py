@@ -208,3 +208,13 @@ def test_a_damaged_result_is_told(here: Path) -> None:
     Path("evaluation-base-rows", RESULT).write_text("[1, 2]")
     with pytest.raises(UserError, match=r"evaluation\.json: no JSON object .*; remove it"):
         evaluate(command)
+
+
+def test_rows_that_leave_no_room_for_an_answer_are_refused_before_the_training(tmp_path: Path) -> None:
+    long = write_rows(tmp_path / "long.jsonl", [{"text": "lines " * 300, "code": "dog"}])
+    rows = write_rows(tmp_path / "rows.jsonl")
+    described = experiment(tmp_path / "run", rows, ModelConfig(name=str(write_base(tmp_path / "base"))))
+    described = replace(described, data=replace(described.data, test=str(long)))
+    with pytest.raises(UserError, match=r"^long\.jsonl:1 has .* more than the model's 256 positions"):
+        run_experiment(described)
+    assert not (tmp_path / "run").exists()

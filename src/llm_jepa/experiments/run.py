@@ -19,7 +19,7 @@ from llm_jepa.experiments.files import FORMAT, RunFolder, begin_run, check_run, 
 from llm_jepa.experiments.interruption import Interrupted
 from llm_jepa.experiments.material import Material, max_length, prepare_material
 from llm_jepa.experiments.planning import end_training
-from llm_jepa.experiments.scoring_runs import CLOSING, answer_split, epoch_split, score_run
+from llm_jepa.experiments.scoring_runs import CLOSING, answer_split, check_answers, epoch_split, score_run
 from llm_jepa.experiments.show import QUIET, Show
 from llm_jepa.model.export import export, full_precision
 from llm_jepa.model.load import load_model, prepare
@@ -73,6 +73,7 @@ def run_experiment(
         epoch_split(material)  # refuses before anything is written
     show.say("loading the model")
     model = load_model(experiment.model, material.tokenizer.tokenizer, seed=experiment.seed)
+    check_answers(experiment, material, model)
     processes = PartialState()
     if processes.is_main_process:
         begin_run(run, config, overwrite=overwrite)

@@ -8,6 +8,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel
 
 from llm_jepa.errors import UserError
+from llm_jepa.evaluation.answerer import Answerer
 from llm_jepa.evaluation.evaluate import evaluate
 from llm_jepa.experiments.answers import Limits, answer_limit, answerer, scorer_of, stops
 from llm_jepa.experiments.experiment import Experiment
@@ -20,6 +21,7 @@ from llm_jepa.experiments.verdict_file import write_verdicts
 from llm_jepa.model.parts import core
 from llm_jepa.packing.collate import OverLength, within_length
 from llm_jepa.records import Example
+from llm_jepa.scoring.scorer import Scorer
 from llm_jepa.tasks.task import TEST, VALIDATION
 from llm_jepa.training.callbacks import CleanStop
 from llm_jepa.training.trainer import JEPATrainer, Samples
@@ -113,20 +115,38 @@ def answer_split(
     Raises:
         UserError: an example cannot be answered.
     """
-    examples, samples = _part(material, split)
-    source = source_of(experiment.data, split) or experiment.data.train
-    scorer = scorer_of(source, experiment.evaluation, folder=Path(experiment.data.folder))
-    limits = Limits(
-        stop_ids=stops(model, material.tokenizer, samples),
-        max_new_tokens=answer_limit(source, experiment.evaluation),
-        batch_size=experiment.evaluation.batch_size,
-    )
-    answers = answerer(model, material.tokenizer, scorer, limits)
+    examples, _ = _part(material, split)
+    scorer, answers = _asking(experiment, material, model, split)
     items = answers.items(material.tokenizer, examples)
     predictions = evaluate(answers, items, folder=folder, progress=progress)
     found = verdicts(scorer, examples, predictions)
     write_verdicts(folder, predictions, found)
     return scores(scorer, found, predictions)
+
+
+def check_answers(experiment: Experiment, material: Material, model: PreTrainedModel) -> None:
+    """Refuse held-out rows that cannot be answered now, and not after the training is paid for.
+
+    Raises:
+        UserError: a prompt is empty, or leaves no room for an answer.
+    """
+    for split in (VALIDATION, TEST):
+        examples, _ = _part(material, split)
+        if examples and examples[0].messages:
+            _, answers = _asking(experiment, material, model, split)
+            answers.check(answers.items(material.tokenizer, examples))
+
+
+def _asking(experiment: Experiment, material: Material, model: PreTrainedModel, split: str) -> tuple[Scorer, Answerer[Any]]:
+    """Return what judges the answers to a split, and what makes them."""
+    source = source_of(experiment.data, split) or experiment.data.train
+    scorer = scorer_of(source, experiment.evaluation, folder=Path(experiment.data.folder))
+    limits = Limits(
+        stop_ids=stops(model, material.tokenizer, _part(material, split)[1]),
+        max_new_tokens=answer_limit(source, experiment.evaluation),
+        batch_size=experiment.evaluation.batch_size,
+    )
+    return scorer, answerer(model, material.tokenizer, scorer, limits)
 
 
 def _scored_or_interrupted(
