@@ -134,42 +134,41 @@ def test_equal_texts_are_equivalent_without_being_read():
 
 
 HOSTILE = {
-    "deep": ("(" * 10_000 + "a" + ")" * 10_000, False),
-    "deep and never closed": ("(" * 10_000, False),
-    "stars in stars": ("(" * 2_000 + "a" + ")*" * 2_000, None),
-    "complements in complements": ("~(" * 10_000 + "a" + ")" * 10_000, None),
-    "a billion": ("a{1,1000000000}", None),
-    "a billion of nothing": ("(){1000000000}", None),
-    "a billion of what cannot be": ("(a&b){1000000000}", None),
-    "more digits than an int may have": ("a{" + "9" * 10_000 + "}", False),
-    "powers": ("((((a{9}){9}){9}){9}){9}", None),
-    "a huge union": ("|".join(f"w{index}" for index in range(20_000)), None),
-    "exponential": (".*a" + "." * 30, None),
-    "exponential under complement": ("~(.*a.{20})", None),
-    "exponential product": ("&".join(f"(.*{letter}.*)" for letter in "abcdefghijklmnopqrst"), None),
-    "every character another": ("".join(chr(0x4E00 + index) for index in range(20_000)), None),
-    "classes in classes": ("".join(f"[ -{chr(0x100 + index)}]" for index in range(900)), None),
-    "a class of many": ("[" + "".join(chr(0x100 + index) for index in range(0, 60_000, 2)) + "]", False),
-    "a megabyte": ("a" * 1_000_000, None),
-    "a megabyte of brackets": ("[" * 1_000_000, None),
-    "a megabyte of dogs": (".*(dog).*" * 110_000, None),
-    "a lone surrogate": ("\ud800\x00", False),
-    "emoji": ("🐕+", False),
+    "deep": "(" * 10_000 + "a" + ")" * 10_000,
+    "deep and never closed": "(" * 10_000,
+    "stars in stars": "(" * 2_000 + "a" + ")*" * 2_000,
+    "complements in complements": "~(" * 10_000 + "a" + ")" * 10_000,
+    "a billion": "a{1,1000000000}",
+    "a billion of nothing": "(){1000000000}",
+    "a billion of what cannot be": "(a&b){1000000000}",
+    "more digits than an int may have": "a{" + "9" * 10_000 + "}",
+    "powers": "((((a{9}){9}){9}){9}){9}",
+    "a huge union": "|".join(f"w{index}" for index in range(20_000)),
+    "exponential": ".*a" + "." * 30,
+    "exponential under complement": "~(.*a.{20})",
+    "exponential product": "&".join(f"(.*{letter}.*)" for letter in "abcdefghijklmnopqrst"),
+    "every character another": "".join(chr(0x4E00 + index) for index in range(20_000)),
+    "classes in classes": "".join(f"[ -{chr(0x100 + index)}]" for index in range(900)),
+    "a class of many": "[" + "".join(chr(0x100 + index) for index in range(0, 60_000, 2)) + "]",
+    "a megabyte": "a" * 1_000_000,
+    "a megabyte of brackets": "[" * 1_000_000,
+    "a megabyte of dogs": ".*(dog).*" * 110_000,
+    "a lone surrogate": "\ud800\x00",
+    "emoji": "🐕+",
 }
 
 
-@pytest.mark.parametrize(("text", "verdict"), HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_text_is_judged_or_given_up_in_time(text: str, verdict: bool | None):
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_text_is_wrong_or_given_up_in_time(text: str):
     start = time.perf_counter()
     found = equivalent("(dog).*([0-9]).*", text, seconds=0.2)
     assert time.perf_counter() - start < 4.0
-    assert found is None or found is verdict  # a slow machine may give up where a fast one does not
+    assert found is not True  # none means the same; a slow machine gives up where a fast one does not
 
 
 @pytest.mark.parametrize("name", ["deep", "deep and never closed", "a class of many", "a lone surrogate", "emoji"])
 def test_a_text_that_only_looks_hostile_is_judged(name: str):
-    text, verdict = HOSTILE[name]
-    assert equivalent("(dog).*([0-9]).*", text, seconds=60.0) is verdict
+    assert equivalent("(dog).*([0-9]).*", HOSTILE[name], seconds=60.0) is False
 
 
 def test_a_hostile_expectation_is_given_up_in_time_too():
