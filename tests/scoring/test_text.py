@@ -1,7 +1,7 @@
 import pytest
 
 from llm_jepa.records import Example, Message, Prediction, View
-from llm_jepa.scoring.text import EXACT, PREFIX, STOPPED, Summary, TextScorer, exact_match, prefix_match, summarize
+from llm_jepa.scoring.text import EXACT, PREFIX, STOPPED, TextScorer, exact_match, prefix_match
 
 
 def prediction(expected: str, generated: str, *, stopped: bool = True, tokens: int = 4) -> Prediction:
@@ -39,27 +39,6 @@ def test_verdicts(expected: str, generated: str, exact: bool, prefix: bool):
 def test_an_empty_answer_is_refused_as_a_prefix_because_all_texts_begin_with_it(expected: str):
     with pytest.raises(ValueError, match="expected answer is empty"):
         prefix_match(expected, "anything")
-
-
-def test_summary_gives_fractions_and_the_mean_length():
-    predictions = [
-        prediction("ab", "ab", tokens=2),
-        prediction("ab", "abab", stopped=False, tokens=8),
-        prediction("ab", "x", tokens=1),
-        prediction("ab", "", tokens=1),
-    ]
-    assert summarize(predictions) == Summary(examples=4, exact=0.25, prefix=0.5, stop_rate=0.75, mean_tokens=3.0)
-
-
-@pytest.mark.parametrize(("generated", "fraction"), [("ab", 1.0), ("x", 0.0)])
-def test_all_right_and_all_wrong_are_numbers_like_any_other(generated: str, fraction: float):
-    summary = summarize([prediction("ab", generated)] * 3)
-    assert (summary.exact, summary.prefix) == (fraction, fraction)
-
-
-def test_nothing_to_summarize_is_an_error():
-    with pytest.raises(ValueError, match="no predictions"):
-        summarize([])
 
 
 def verdicts(answer: str, generated: str, *, stopped: bool = True):

@@ -20,10 +20,9 @@ from llm_jepa.evaluation.answerer import Answerer, EvaluationItem
 from llm_jepa.evaluation.generate import evaluation_mode, longest_first
 from llm_jepa.model.parts import context_limit, core, output_layer
 from llm_jepa.records import ASSISTANT, Example, Prediction, View
+from llm_jepa.scoring.choice import ENDING_KEY, LETTER_KEY
 from llm_jepa.views.tokenize import Tokenizer
 
-LETTER, ENDING = "letter ", "ending "
-"""Before a letter: its key in `Prediction.likelihoods`; the second also the key of an ending in `Example.extra`."""
 CONTEXT = "context"
 """The key in `Example.extra` of the text that the endings end."""
 
@@ -142,13 +141,13 @@ def choice_items(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[Choi
         for letter in own:
             sample = next(asked)
             view, ids = sample.views[0], sample.sequences[0].ids
-            choices[LETTER + letter] = Continuation(context=ids[: view.start], ids=ids[view.start : view.end])
+            choices[LETTER_KEY + letter] = Continuation(context=ids[: view.start], ids=ids[view.start : view.end])
         choices |= _endings(tokenizer, example, own)
         items.append(
             ChoiceItem(
                 name=example.name,
                 prompt=tokenizer.prompt_text(example),
-                prompt_ids=choices[LETTER + own[0]].context,
+                prompt_ids=choices[LETTER_KEY + own[0]].context,
                 expected=example.answer,
                 choices=choices,
             )
@@ -157,7 +156,7 @@ def choice_items(tokenizer: Tokenizer, examples: Sequence[Example]) -> list[Choi
 
 
 def _letters(example: Example) -> list[str]:
-    letters = [name.removeprefix(ENDING) for name in example.extra if name.startswith(ENDING)]
+    letters = [name.removeprefix(ENDING_KEY) for name in example.extra if name.startswith(ENDING_KEY)]
     if len(letters) < 2 or CONTEXT not in example.extra:
         raise UserError(
             f"{example.name}: there are no endings to choose from, so its answer cannot be weighed; leave `ChoiceScorer` to "
@@ -175,7 +174,7 @@ def _answered(example: Example, letter: str) -> Example:
 
 def _endings(tokenizer: Tokenizer, example: Example, letters: Sequence[str]) -> dict[str, Continuation]:
     context = example.extra[CONTEXT].rstrip()
-    texts = [f"{context} {example.extra[ENDING + letter]}" for letter in letters]
+    texts = [f"{context} {example.extra[ENDING_KEY + letter]}" for letter in letters]
     encoded: Any = tokenizer.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     begin = tokenizer.prompt_ids(replace(example, messages=()))
     found: dict[str, Continuation] = {}
@@ -183,12 +182,12 @@ def _endings(tokenizer: Tokenizer, example: Example, letters: Sequence[str]) -> 
         start = next((at for at, (_, end) in enumerate(offsets) if end > len(context)), len(ids))
         if not start + len(begin) or start == len(ids):
             raise UserError(f"{example.name}: its context or ending {letter} has no token; give both some text")
-        found[ENDING + letter] = Continuation(context=(*begin, *ids[:start]), ids=tuple(ids[start:]))
+        found[ENDING_KEY + letter] = Continuation(context=(*begin, *ids[:start]), ids=tuple(ids[start:]))
     return found
 
 
 def _prediction(item: ChoiceItem, likelihoods: Mapping[str, float]) -> Prediction:
-    letters = {name.removeprefix(LETTER): value for name, value in likelihoods.items() if name.startswith(LETTER)}
+    letters = {name.removeprefix(LETTER_KEY): value for name, value in likelihoods.items() if name.startswith(LETTER_KEY)}
     return Prediction(
         name=item.name,
         prompt=item.prompt,

@@ -10,7 +10,7 @@ from rich.console import Console
 from llm_jepa.errors import UserError, nearest
 from llm_jepa.experiments.arms import PAPER_SEEDS, STANDARD, Arm, arm_experiment, jobs, read_arms
 from llm_jepa.experiments.commands import asks_for_help, config_first, split_options
-from llm_jepa.experiments.console import table
+from llm_jepa.experiments.console import tell
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.interruption import Interrupted
 from llm_jepa.experiments.matching import matched
@@ -19,8 +19,7 @@ from llm_jepa.experiments.minutes import add_minutes, deadline
 from llm_jepa.experiments.pool import Job, run_all
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.report import write_report
-from llm_jepa.experiments.results import JEPA, PLAIN, compare_runs, notes, read_runs, scored_on_test
-from llm_jepa.experiments.summary import verdict
+from llm_jepa.experiments.results import JEPA, PLAIN, read_runs, scored_on_test
 from llm_jepa.tasks.task import TEST, VALIDATION
 
 DESCRIPTION = """Train several arms of one config with several seeds, and test the differences. The arms are plain training,
@@ -72,10 +71,7 @@ def conclude(root: Path, console: Console, *, title: str, seconds: float) -> Non
     """Write the report on the runs below `root`, and print table and verdict."""
     runs = read_runs(root)
     page = write_report(root, title=title)
-    scored = scored_on_test(runs)
-    console.print(table(scored))
-    for sentence in (*verdict(scored, compare_runs(scored)), *notes(scored)):
-        console.print(sentence, markup=False)
+    tell(scored_on_test(runs), console)
     console.print(f"\n{len(runs)} runs in {seconds / 60:.1f} minutes; the page: {page}", markup=False)
 
 

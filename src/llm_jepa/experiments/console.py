@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from llm_jepa.experiments.measures import counted, points, rows
-from llm_jepa.experiments.results import RunSummary, arms, compare_runs, of_arm
+from llm_jepa.experiments.results import RunSummary, arms, compare_runs, notes, of_arm
 from llm_jepa.experiments.significance import p_cell
+from llm_jepa.experiments.summary import verdict
+
+
+def tell(runs: Sequence[RunSummary], console: Console) -> None:
+    """Print the table, the verdict, and what a reader of it should know."""
+    console.print(table(runs))
+    for sentence in (*verdict(runs, compare_runs(runs)), *notes(runs)):
+        console.print(sentence, markup=False)
 
 
 def table(runs: Sequence[RunSummary]) -> Table:

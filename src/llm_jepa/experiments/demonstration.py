@@ -17,15 +17,13 @@ from rich.console import Console
 
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.commands import asks_for_help, parse
-from llm_jepa.experiments.console import table
+from llm_jepa.experiments.comparing import conclude
 from llm_jepa.experiments.experiment import NL_REGEX, Data, Evaluation, Experiment
 from llm_jepa.experiments.files import write_json
 from llm_jepa.experiments.pool import Job, run_all
 from llm_jepa.experiments.quiet import quiet_libraries
-from llm_jepa.experiments.report import write_report
 from llm_jepa.experiments.results import JEPA as JEPA_ARM
-from llm_jepa.experiments.results import PLAIN, SHUFFLED, compare_runs, read_runs
-from llm_jepa.experiments.summary import verdict
+from llm_jepa.experiments.results import PLAIN, SHUFFLED
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.objective.jepa import JEPA
 from llm_jepa.packing.layout import Layout
@@ -149,7 +147,7 @@ def _run(plan: Plan, root: Path, console: Console, *, workers: int | None) -> in
     _relabel(candidates[chosen])
     console.print("[bold]Stage 2[/bold]: all arms, all seeds")
     run_all(_jobs(plan, chosen), console=console, workers=workers)
-    _conclude(root, console, seconds=time.monotonic() - began)
+    conclude(root, console, title="Does LLM-JEPA help here?", seconds=time.monotonic() - began)
     return 0
 
 
@@ -197,12 +195,3 @@ def _relabel(job: Job) -> None:
     """Let the candidate that was chosen count as the JEPA arm, which it is a run of."""
     path = Path(job.experiment.output) / "results.json"
     write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"arm": JEPA_ARM})
-
-
-def _conclude(root: Path, console: Console, *, seconds: float) -> None:
-    runs = read_runs(root)
-    page = write_report(root, title="Does LLM-JEPA help here?")
-    console.print(table(runs))
-    for sentence in verdict(runs, compare_runs(runs)):
-        console.print(sentence, markup=False)
-    console.print(f"\n{len(runs)} runs in {seconds / 60:.1f} minutes; the page: {page}", markup=False)

@@ -15,13 +15,12 @@ from llm_jepa.errors import UserError
 from llm_jepa.experiments.arms import PAPER_SEEDS
 from llm_jepa.experiments.commands import asks_for_help, config_first, existing_folder, split_options
 from llm_jepa.experiments.config import parse_experiment
-from llm_jepa.experiments.console import table
+from llm_jepa.experiments.console import tell
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.material import source_of
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.report import write_report
-from llm_jepa.experiments.results import compare_runs, notes, read_runs, scored_on_test
-from llm_jepa.experiments.summary import verdict
+from llm_jepa.experiments.results import read_runs, scored_on_test
 from llm_jepa.experiments.sweep_crew import Processes
 from llm_jepa.experiments.sweep_drive import Drive
 from llm_jepa.experiments.sweep_folder import DATABASE, TABLE, begin_sweep
@@ -117,10 +116,7 @@ def _conclude(console: Console, root: Path, folders: Sequence[Path], said: Seque
         said = [*said, f"{away}; {remedy}."]
         console.print(said[-1], markup=False, highlight=False)
     page = write_report(*here, title=title, output=root, remarks=said)
-    runs = scored_on_test(read_runs(*here))
-    console.print(table(runs))
-    for sentence in (*verdict(runs, compare_runs(runs)), *notes(runs)):
-        console.print(sentence, markup=False)
+    tell(scored_on_test(read_runs(*here)), console)
     console.print(f"\nthe page: {page}", markup=False)
 
 

@@ -4,9 +4,7 @@ Only strings are compared here. Regular expressions, numbers and queries that me
 `EXACT` and `STOPPED` are measures of every scorer of generated text.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from llm_jepa.records import Example, Prediction
 from llm_jepa.scoring.scorer import Measure, Scorer, Verdicts
@@ -98,40 +96,3 @@ class TextScorer(Scorer):
             "prefix": float(prefix_match(example.answer, prediction.generated)) if example.answer.strip() else None,
             "stopped": float(prediction.stopped),
         }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """What the predictions of one evaluation amount to.
-
-    Attributes:
-        examples: number of predictions.
-        exact: fraction (0 to 1, higher is better) for which `exact_match` holds.
-        prefix: fraction (0 to 1, higher is better) for which `prefix_match` holds; never below `exact`.
-        stop_rate: fraction (0 to 1) ended by a stop token and not by the token limit. Near 1 for a model that has
-            learned to stop; far below, `prefix` and `exact` drift apart.
-        mean_tokens: generated tokens per example, stop tokens included.
-    """
-
-    examples: int
-    exact: float
-    prefix: float
-    stop_rate: float
-    mean_tokens: float
-
-
-def summarize(predictions: Sequence[Prediction]) -> Summary:
-    """Average the verdicts and lengths over all predictions, each example weighing the same.
-
-    Raises:
-        ValueError: there are no predictions, or one has an empty expected answer.
-    """
-    if not predictions:
-        raise ValueError("there are no predictions to summarize")
-    return Summary(
-        examples=len(predictions),
-        exact=fmean(exact_match(each.expected, each.generated) for each in predictions),
-        prefix=fmean(prefix_match(each.expected, each.generated) for each in predictions),
-        stop_rate=fmean(each.stopped for each in predictions),
-        mean_tokens=fmean(each.tokens for each in predictions),
-    )
