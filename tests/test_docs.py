@@ -16,7 +16,7 @@ from transformers import TrainingArguments
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.config import parse_experiment
 from llm_jepa.experiments.experiment import TRAINING_DEFAULTS, Data, Evaluation, Experiment, Packing
-from llm_jepa.experiments.token_view import Pieces, picture
+from llm_jepa.experiments.inspect.token_view import Pieces, picture
 from llm_jepa.model.load import LoRA, ModelConfig
 from llm_jepa.model.tokenizer import train_tokenizer
 from llm_jepa.objective.distances import Cosine, Distance

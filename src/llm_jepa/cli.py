@@ -32,37 +32,45 @@ class Verb:
 
 VERBS = {
     "demo": Verb(
-        "experiments.demonstration:demo",
+        "experiments.compare.demonstration:demo",
         "train plain, JEPA and shuffled-pairs arms on embedded data, and report what the numbers say",
     ),
     "train": Verb(
-        "experiments.training:train", "train from a YAML file and overrides; the same command continues an interrupted run"
+        "experiments.training:train",
+        "train from a YAML file and overrides; the same command continues an interrupted run",
     ),
     "compare": Verb(
-        "experiments.comparing:compare", "train several arms of one config with several seeds, and test the differences"
+        "experiments.compare.comparing:compare",
+        "train several arms of one config with several seeds, and test the differences",
     ),
     "sweep": Verb(
-        "experiments.sweeping:sweep", "search learning rate, k and weight on validation rows, and compare what was chosen"
+        "experiments.sweep.sweeping:sweep",
+        "search learning rate, k and weight on validation rows, and compare what was chosen",
     ),
     "evaluate": Verb("experiments.evaluating:evaluate", "generate and score answers with a run or any model"),
     "inspect": Verb(
-        "experiments.inspecting:inspect", "show which tokens of your data carry loss, and where the views are read"
+        "experiments.inspect.inspecting:inspect",
+        "show which tokens of your data carry loss, and where the views are read",
     ),
     "preflight": Verb(
-        "experiments.preflight:preflight",
+        "experiments.preflight.command:preflight",
         "tell in minutes what a run will cost, whether it fits, and whether its data and weight make sense",
     ),
     "analyze": Verb(
-        "experiments.analyzing:analyze", "measure how the embeddings of Text and Code lie, and tell structure from collapse"
+        "experiments.analyze.analyzing:analyze",
+        "measure how the embeddings of Text and Code lie, and tell structure from collapse",
     ),
     "export": Verb("experiments.exporting:export", "write a trained run as a plain Hugging Face folder"),
     "report": Verb(
-        "experiments.reporting:report", "write one page over any set of runs: verdict, tables, tests, figures, outputs"
+        "experiments.report.reporting:report",
+        "write one page over any set of runs: verdict, tables, tests, figures, outputs",
     ),
     "reproduce": Verb(
         "recipes.reproducing:reproduce", "make a table or figure of the paper anew, and set its numbers beside the paper's"
     ),
-    "data": Verb("experiments.describing:data", "list the data sets of the paper; describe one of them, or your own"),
+    "data": Verb(
+        "experiments.inspect.describing:data", "list the data sets of the paper; describe one of them, or your own"
+    ),
 }
 
 _HELP = """usage: llm-jepa VERB ...

@@ -10,10 +10,10 @@ from tests.experiments.small_runs import experiment, restored_logging, run_in_pi
 
 from llm_jepa.cli import main
 from llm_jepa.errors import UserError
+from llm_jepa.experiments.compare.matching import matched
 from llm_jepa.experiments.config import dump_experiment
 from llm_jepa.experiments.experiment import Evaluation, Experiment
 from llm_jepa.experiments.files import RunFolder
-from llm_jepa.experiments.matching import matched
 from llm_jepa.experiments.material import prepare_material
 from llm_jepa.experiments.planning import plan
 from llm_jepa.experiments.pool import Job

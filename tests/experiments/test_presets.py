@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.config import dump_experiment, load_experiment, parse_experiment
 from llm_jepa.experiments.files import RunFolder
+from llm_jepa.experiments.inspect.token_view import Pieces, segments
 from llm_jepa.experiments.presets import OPTIONS, Preset
 from llm_jepa.experiments.run import run_experiment
-from llm_jepa.experiments.token_view import Pieces, segments
 from llm_jepa.objective.jepa import Scope
 from llm_jepa.packing.layout import Layout
 from llm_jepa.views.predictor import Predictor, PredictorTokens, add_predictor_tokens

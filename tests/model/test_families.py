@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.experiment import Data, Experiment
-from llm_jepa.experiments.findings import Severity
-from llm_jepa.experiments.inspecting import find
+from llm_jepa.experiments.inspect.findings import Severity
+from llm_jepa.experiments.inspect.inspecting import find
 from llm_jepa.experiments.material import Examples, Material
 from llm_jepa.model.encode import encode
 from llm_jepa.model.export import export, stop_ids

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from llm_jepa.experiments.arms import PAPER_SEEDS
+from llm_jepa.experiments.compare.arms import PAPER_SEEDS
 from llm_jepa.recipes.appendix import TEXTS_11
 from llm_jepa.recipes.recipe import Recipe
 from llm_jepa.recipes.registry import NOTHING, RECIPES

@@ -5,7 +5,7 @@ import pytest
 from llm_jepa.cli import main
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.presets import Preset
-from llm_jepa.experiments.results import JEPA, PLAIN, SHUFFLED
+from llm_jepa.experiments.results.collected import JEPA, PLAIN, SHUFFLED
 from llm_jepa.model.load import load_model
 from llm_jepa.recipes import facts
 from llm_jepa.recipes.hours import PEAK, UTILISATION, cost, training_flops

@@ -18,8 +18,8 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from llm_jepa.experiments.measures import percent
-from llm_jepa.experiments.statistics import bootstrap_interval
+from llm_jepa.experiments.results.measures import percent
+from llm_jepa.experiments.results.statistics import bootstrap_interval
 from llm_jepa.records import Example, Prediction
 from llm_jepa.scoring.scorer import Measure, Scorer, Verdicts, average
 

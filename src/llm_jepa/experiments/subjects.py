@@ -11,9 +11,9 @@ from pathlib import Path
 
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.config import load_experiment
-from llm_jepa.experiments.differences import visible
 from llm_jepa.experiments.experiment import NL_REGEX, Data, Experiment, Packing
 from llm_jepa.experiments.files import RunFolder
+from llm_jepa.experiments.report.differences import visible
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.packing.layout import Layout
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from llm_jepa.experiments.arms import PAPER_SEEDS
-from llm_jepa.experiments.measures import counted, points
+from llm_jepa.experiments.compare.arms import PAPER_SEEDS
 from llm_jepa.experiments.presets import Preset
-from llm_jepa.experiments.significance import p_cell
-from llm_jepa.experiments.statistics import Comparison, comparison, corrected, describe
+from llm_jepa.experiments.results.measures import counted, points
+from llm_jepa.experiments.results.significance import p_cell
+from llm_jepa.experiments.results.statistics import Comparison, comparison, corrected, describe
 from llm_jepa.recipes.outcome import Outcome
 from llm_jepa.recipes.recipe import PERCENT, Claim, Gain, Study
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_jepa.evaluation.evaluate import PREDICTIONS, read_predictions
-from llm_jepa.experiments.analyzing import analyze
+from llm_jepa.experiments.analyze.analyzing import analyze
 from llm_jepa.experiments.config import load_experiment
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.files import RunFolder
 from llm_jepa.experiments.presets import Preset
-from llm_jepa.experiments.results import RESULTS
+from llm_jepa.experiments.results.collected import RESULTS
 from llm_jepa.recipes.continuing import continued
 from llm_jepa.recipes.outcome import ANALYSIS, Outcome
 from llm_jepa.recipes.recipe import Extra, Study

@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import fmean
 
 from llm_jepa.experiments.presets import Preset
-from llm_jepa.experiments.results import RESULTS, read_runs
-from llm_jepa.experiments.run_analysis import parse_analysis
-from llm_jepa.experiments.run_records import Results, RunSummary
+from llm_jepa.experiments.results.collected import RESULTS, read_runs
+from llm_jepa.experiments.results.run_analysis import parse_analysis
+from llm_jepa.experiments.results.run_records import Results, RunSummary
 from llm_jepa.recipes.plan import STAGE, Plan
 from llm_jepa.recipes.recipe import Reading, Study
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 
-from llm_jepa.experiments.differences import visible
 from llm_jepa.experiments.files import write_json
-from llm_jepa.experiments.measures import ABSENT
-from llm_jepa.experiments.page import templates, write_page
+from llm_jepa.experiments.report.differences import visible
+from llm_jepa.experiments.report.page import templates, write_page
+from llm_jepa.experiments.results.measures import ABSENT
 from llm_jepa.recipes.beside import Beside, Tested, beside, tested
 from llm_jepa.recipes.outcome import Outcome
 from llm_jepa.recipes.registry import EVERYWHERE

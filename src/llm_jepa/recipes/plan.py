@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_jepa.errors import UserError, nearest
-from llm_jepa.experiments.arms import Arm, arm_experiment
+from llm_jepa.experiments.compare.arms import Arm, arm_experiment
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.pool import Job
 from llm_jepa.experiments.presets import Preset

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from llm_jepa.experiments.costs import spendings
-from llm_jepa.experiments.results import PLAIN
-from llm_jepa.experiments.run_analysis import Analysis
-from llm_jepa.experiments.run_records import RunSummary
+from llm_jepa.experiments.results.collected import PLAIN
+from llm_jepa.experiments.results.costs import spendings
+from llm_jepa.experiments.results.run_analysis import Analysis
+from llm_jepa.experiments.results.run_records import RunSummary
 from llm_jepa.recipes.recipe import ACCURACY, Reading
 
 _SLACK = 1 + 1e-6

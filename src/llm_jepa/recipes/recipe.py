@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llm_jepa.experiments.arms import PAPER_SEEDS, Arm
-from llm_jepa.experiments.run_records import RunSummary
+from llm_jepa.experiments.compare.arms import PAPER_SEEDS, Arm
+from llm_jepa.experiments.results.run_records import RunSummary
 from llm_jepa.recipes.facts import Model, Rows
 
 if TYPE_CHECKING:

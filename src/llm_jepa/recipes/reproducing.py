@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from llm_jepa.errors import UserError
-from llm_jepa.experiments.arms import PAPER_SEEDS
 from llm_jepa.experiments.commands import asks_for_help, existing_folder, split_options
+from llm_jepa.experiments.compare.arms import PAPER_SEEDS
 from llm_jepa.experiments.config import dump_experiment
 from llm_jepa.experiments.files import RunFolder, check_run
 from llm_jepa.experiments.interruption import Interrupted
@@ -21,7 +21,7 @@ from llm_jepa.experiments.minutes import add_minutes, deadline
 from llm_jepa.experiments.pool import run_all
 from llm_jepa.experiments.presets import Preset
 from llm_jepa.experiments.quiet import quiet_libraries
-from llm_jepa.experiments.report import write_report
+from llm_jepa.experiments.report.writing import write_report
 from llm_jepa.recipes.beside import beside
 from llm_jepa.recipes.hours import cost, recipe_cost
 from llm_jepa.recipes.outcome import Outcome

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_jepa.experiments.results import JEPA, PLAIN, SHUFFLED
+from llm_jepa.experiments.results.collected import JEPA, PLAIN, SHUFFLED
 from llm_jepa.recipes.facts import LLAMA_1B, SYNTH, Model, Rows
 from llm_jepa.recipes.recipe import ACCURACY, Claim, Gain, Reading, Stated, Study, Variant
 

@@ -1,0 +1,1 @@
+"""Several arms of one config, trained seed by seed and tested against each other."""

@@ -1,0 +1,1 @@
+"""What can be known of a run in minutes, before it is paid for."""

@@ -1,0 +1,1 @@
+"""Runs -> one page that a person reads, prints and sends."""

@@ -1,0 +1,1 @@
+"""Finished runs read back: their figures, statistics over seeds, and how both are written."""
