@@ -8,8 +8,9 @@ from tests.helpers import GROUP, TEXT_CODE, conversations
 
 from llm_jepa.errors import UserError
 from llm_jepa.packing.batch import PackedBatch
-from llm_jepa.packing.collate import Collator, OverLength, pack, samples_per_row, spread, within_length
+from llm_jepa.packing.collate import Collator, OverLength, pack, spread, within_length
 from llm_jepa.packing.layout import Forest, Layout, Segment, plain_forest
+from llm_jepa.packing.rows import Cheapest, Counted, OneRow
 from llm_jepa.views.tokenize import Sample, TokenSequence, TokenView
 
 PAD = 63
@@ -199,20 +200,6 @@ def test_a_batch_survives_being_taken_apart():
     assert all(torch.equal(again.tensors()[name], tensor) for name, tensor in batch.tensors().items())
 
 
-@pytest.mark.parametrize(
-    ("lengths", "width", "expected"),
-    [
-        ([80, 50, 60, 70], 576, 2),  # two rows of 130: 289 against 342 for rows of one and 319 for one row
-        ([80, 50, 60, 70], 64, 1),  # in a narrow model attention costs more than the 60 pads
-        ([64] * 8, 576, 1),  # equal lengths have no pads to save
-        ([100, 1, 1, 1], 576, 4),  # 103 positions instead of 400
-        ([100], 576, 1),
-    ],
-)
-def test_as_many_samples_share_a_row_as_pay_off(lengths, width, expected):
-    assert samples_per_row(lengths, width=width) == expected
-
-
 # ---- Samples that are too long.
 
 
@@ -251,7 +238,7 @@ def features(*samples: Sample) -> list[dict[str, object]]:
 
 
 def test_the_collator_packs_all_segments_and_the_sequences_alone():
-    collate = Collator(layout=Layout(k=1), pad=PAD, samples_per_row=2, plain=True)
+    collate = Collator(layout=Layout(k=1), pad=PAD, rows=Counted(2), plain=True)
     batches = collate(features(TEXT_CODE, SMALL))
     assert lists(batches["full"]) == packed(TEXT_CODE, SMALL, samples_per_row=2)
     plain = pack([plain_forest(TEXT_CODE), plain_forest(SMALL)], pad=PAD, samples_per_row=2)
@@ -274,7 +261,19 @@ def test_the_collator_spreads_for_models_that_cannot_be_packed():
 
 def test_the_collator_decides_by_itself_how_many_samples_share_a_row():
     # Lengths 11, 7, 7, 7 cost 59 in rows of one, 56 in two rows of 18, 64 in one row of 32.
-    decide = Collator(layout=Layout(), pad=PAD, samples_per_row=None, width=16)
+    decide = Collator(layout=Layout(), pad=PAD, rows=Cheapest(16))
     short = [SMALL] * 3
     assert lists(decide(features(TEXT_CODE, *short))["full"]) == packed(TEXT_CODE, *short, samples_per_row=2)
     assert lists(decide(features(*short))["full"]) == packed(*short)
+
+
+def test_the_whole_batch_in_one_row_is_filled_up_with_pads_to_a_multiple_of_128():
+    samples = conversations(9)
+    found = Collator(layout=Layout(), pad=PAD, rows=OneRow())(features(*samples))["full"]
+    exact = pack([Layout().forest(sample) for sample in samples], pad=PAD, samples_per_row=9).tensors()
+    length = exact["input_ids"].shape[1]
+    assert (exact["input_ids"].shape, found["input_ids"].shape) == ((1, length), (1, 256))
+    for name in ("input_ids", "slot", "segment_start", "prefix_start", "prefix_end", "position"):
+        assert torch.equal(found[name][:, :length], exact[name])
+    assert found["segment_start"][0, length:].tolist() == list(range(length, 256))
+    assert all(torch.equal(found[name], exact[name]) for name in ("label_at", "label", "predicted", "target", "tokens"))

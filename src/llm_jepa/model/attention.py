@@ -18,7 +18,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
 from llm_jepa.errors import UserError
+from llm_jepa.model.parts import core
 from llm_jepa.packing.mask import Visibility
+from llm_jepa.packing.rows import Cheapest, Rows
 
 SDPA, EAGER = "llm_jepa_sdpa", "llm_jepa_eager"
 
@@ -73,3 +75,8 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     AttentionInterface.register(SDPA, sdpa_attention_forward)
     AttentionInterface.register(EAGER, _eager_forward)
     model.set_attn_implementation(names[current])
+
+
+def rows_for(model: nn.Module) -> Rows:
+    """Return how samples share rows where the user does not say: what pays off with the model's attention and width."""
+    return Cheapest(core(model).config.get_text_config().hidden_size)

@@ -1,6 +1,6 @@
 """Forests -> packed rows of tensors, padded to the longest row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -10,6 +10,7 @@ from llm_jepa.errors import UserError
 from llm_jepa.packing.batch import PackedBatch
 from llm_jepa.packing.layout import Forest, Layout, Segment, plain_forest
 from llm_jepa.packing.mask import Visibility
+from llm_jepa.packing.rows import ONE_EACH, Rows, spread_evenly
 from llm_jepa.views.predictor import slot_index
 from llm_jepa.views.tokenize import Sample
 
@@ -58,22 +59,30 @@ Places = list[list[tuple[int, int]]]
 """For every forest, for every segment: (row, first token)."""
 
 
-def pack(forests: Sequence[Forest], *, pad: int, samples_per_row: int = 1) -> PackedBatch:
+def _longest(tokens: int) -> int:
+    return tokens
+
+
+def pack(
+    forests: Sequence[Forest], *, pad: int, samples_per_row: int = 1, row_length: Callable[[int], int] = _longest
+) -> PackedBatch:
     """Pack forests into rows: `samples_per_row` to a row, balanced by length.
 
     Args:
         forests: at least one.
         pad: a valid token id; pads and slots hold it, and nothing depends on which it is.
         samples_per_row: how many samples share a row; more rows than needed are never made.
+        row_length: from the tokens of the longest row to the length of all rows.
     """
+    lengths = [forest.tokens for forest in forests]
     rows = [_Row() for _ in range(-(-len(forests) // samples_per_row))]
     places: Places = []
-    for forest, index in zip(forests, _assign(forests, len(rows), samples_per_row), strict=True):
+    for forest, index in zip(forests, spread_evenly(lengths, len(rows), samples_per_row), strict=True):
         starts: list[int] = []
         for segment in forest.segments:
             starts.append(rows[index].add(segment, starts, pad))
         places.append([(index, start) for start in starts])
-    return _tensors(rows, forests, places, pad)
+    return _tensors(rows, forests, places, pad, row_length=row_length)
 
 
 def spread(forests: Sequence[Forest], *, pad: int) -> PackedBatch:
@@ -92,52 +101,14 @@ def spread(forests: Sequence[Forest], *, pad: int) -> PackedBatch:
             row.add(Segment((*prefix, *segment.ids), trained), [], pad)
             places[-1].append((len(rows), len(prefix)))
             rows.append(row)
-    return _tensors(rows, forests, places, pad)
+    return _tensors(rows, forests, places, pad, row_length=_longest)
 
 
-def samples_per_row(lengths: Sequence[int], *, width: int) -> int:
-    """Return how many samples should share a row: as many as save padding, few enough to keep attention cheap.
-
-    Sharing rows evens out their lengths, so fewer pads are computed; but attention grows with the row. The cost of a batch
-    is taken as positions x (1 + row / (2 x width)): the operations of attention against those of everything else in a
-    transformer of that width, times the three that attention costs more on a CPU.
-
-    Example:
-        >>> samples_per_row([80, 50, 60, 70], width=576), samples_per_row([80, 50, 60, 70], width=64)
-        (2, 1)
-    """
-    if not lengths:
-        return 1
-
-    def cost(limit: int) -> float:
-        rows = [0] * -(-len(lengths) // limit)
-        for index, row in enumerate(_spread_evenly(lengths, len(rows), limit)):
-            rows[row] += lengths[index]
-        return len(rows) * max(rows) * (1 + max(rows) / (2 * width))
-
-    return min((limit for limit in (1, 2, 3, 4, 6, 8) if limit <= len(lengths)), key=cost)
-
-
-def _assign(forests: Sequence[Forest], rows: int, limit: int) -> list[int]:
-    return _spread_evenly([forest.tokens for forest in forests], rows, limit)
-
-
-def _spread_evenly(lengths: Sequence[int], rows: int, limit: int) -> list[int]:
-    """Return the row of every sample: the longest first, each into the shortest row that has room."""
-    if limit == 1:
-        return list(range(len(lengths)))
-    filled, counts, chosen = [0] * rows, [0] * rows, [0] * len(lengths)
-    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        row = min((row for row in range(rows) if counts[row] < limit), key=lambda row: (filled[row], row))
-        chosen[index] = row
-        filled[row] += lengths[index]
-        counts[row] += 1
-    return chosen
-
-
-def _tensors(rows: Sequence[_Row], forests: Sequence[Forest], places: Places, pad: int) -> PackedBatch:
+def _tensors(
+    rows: Sequence[_Row], forests: Sequence[Forest], places: Places, pad: int, *, row_length: Callable[[int], int]
+) -> PackedBatch:
     tokens = sum(len(row.ids) for row in rows)
-    length = max(len(row.ids) for row in rows)
+    length = row_length(max(len(row.ids) for row in rows))
     for row in rows:
         row.pad(length, pad)
 
@@ -216,8 +187,7 @@ class Collator:
     Attributes:
         layout: how samples become forests.
         pad: a valid token id.
-        samples_per_row: how many samples share a row; None: as many as pay off (`samples_per_row` above).
-        width: the model's hidden size, which decides what pays off.
+        rows: how many samples share a row.
         one_forward: pack; else give every segment a row of its own.
         full: make the batch with all segments.
         plain: make the batch of trained sequences alone.
@@ -225,8 +195,7 @@ class Collator:
 
     layout: Layout
     pad: int
-    samples_per_row: int | None = 1
-    width: int = 1
+    rows: Rows = ONE_EACH
     one_forward: bool = True
     full: bool = True
     plain: bool = False
@@ -245,5 +214,5 @@ class Collator:
     def _pack(self, forests: Sequence[Forest]) -> dict[str, torch.Tensor]:
         if not self.one_forward:
             return spread(forests, pad=self.pad).tensors()
-        chosen = self.samples_per_row or samples_per_row([forest.tokens for forest in forests], width=self.width)
-        return pack(forests, pad=self.pad, samples_per_row=chosen).tensors()
+        chosen = self.rows.samples_per_row([forest.tokens for forest in forests])
+        return pack(forests, pad=self.pad, samples_per_row=chosen, row_length=self.rows.length).tensors()

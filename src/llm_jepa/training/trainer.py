@@ -18,6 +18,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 from llm_jepa.errors import UserError
+from llm_jepa.model.attention import rows_for
 from llm_jepa.model.check import check_packing
 from llm_jepa.model.encode import encode
 from llm_jepa.model.flops import CostModel
@@ -27,6 +28,7 @@ from llm_jepa.objective.jepa import Objective, Totals
 from llm_jepa.packing.batch import Encoded, PackedBatch
 from llm_jepa.packing.collate import Collator
 from llm_jepa.packing.layout import Layout
+from llm_jepa.packing.rows import Counted
 from llm_jepa.training.gather import gather_candidates
 from llm_jepa.training.meters import EvaluationMeter, StepMeter
 from llm_jepa.views.tokenize import Sample
@@ -60,7 +62,7 @@ class JEPATrainer(Trainer):
         layout: how samples become segments; its k must be the model's.
         samples: the tokenised training set.
         eval_samples: a held-out set for `evaluate`.
-        samples_per_row: how many samples share a row; None: as many as pay off.
+        samples_per_row: how many samples share a row; None: as many as pay off with the model's attention.
         one_forward: pack; else every segment gets a row of its own.
         options: more arguments of `Trainer`, such as `processing_class` or `callbacks`.
 
@@ -100,8 +102,7 @@ class JEPATrainer(Trainer):
             data_collator=Collator(
                 layout=layout,
                 pad=0,
-                samples_per_row=samples_per_row,
-                width=core(model).config.get_text_config().hidden_size,
+                rows=rows_for(model) if samples_per_row is None else Counted(samples_per_row),
                 one_forward=one_forward,
                 full=True,
                 plain=not objective.always_uses_views,

@@ -1,0 +1,111 @@
+"""How the samples of a batch share rows: a value for each kind of attention, chosen once and given to the collator."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BLOCK = 128
+"""Tokens of a block of FlexAttention, and so the grain of its rows."""
+
+GRAINS = 8
+"""Row lengths of `OneRow` between two powers of two: pads are at most an eighth of a long row, and shapes are few."""
+
+
+class Rows(ABC):
+    """How many samples of a batch share a row, and how long a row is."""
+
+    @abstractmethod
+    def samples_per_row(self, lengths: Sequence[int]) -> int:
+        """Return how many samples of these lengths, in tokens, share a row; at least 1."""
+
+    def length(self, longest: int) -> int:
+        """Return the length of all rows where the longest is filled with `longest` tokens; no less than that."""
+        return longest
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(Rows):
+    """A fixed number of samples to a row.
+
+    Attributes:
+        count: that number.
+    """
+
+    count: int = 1
+
+    def samples_per_row(self, lengths: Sequence[int]) -> int:
+        """Return the number."""
+        del lengths
+        return self.count
+
+
+ONE_EACH = Counted()
+"""A row for every sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cheapest(Rows):
+    """As many as save padding, few enough to keep dense attention cheap: for masks that are squares of the row.
+
+    Sharing rows evens out their lengths, so fewer pads are computed; but attention grows with the row. The cost of a batch
+    is taken as positions x (1 + row / (2 x width)): the operations of attention against those of everything else in a
+    transformer of that width, times the three that attention costs more on a CPU.
+
+    Attributes:
+        width: the model's hidden size.
+
+    Example:
+        >>> Cheapest(576).samples_per_row([80, 50, 60, 70]), Cheapest(64).samples_per_row([80, 50, 60, 70])
+        (2, 1)
+    """
+
+    width: int
+
+    def samples_per_row(self, lengths: Sequence[int]) -> int:
+        """Return the cheapest of 1, 2, 3, 4, 6 and 8."""
+        if not lengths:
+            return 1
+
+        def cost(limit: int) -> float:
+            rows = [0] * -(-len(lengths) // limit)
+            for index, row in enumerate(spread_evenly(lengths, len(rows), limit)):
+                rows[row] += lengths[index]
+            return len(rows) * max(rows) * (1 + max(rows) / (2 * self.width))
+
+        return min((limit for limit in (1, 2, 3, 4, 6, 8) if limit <= len(lengths)), key=cost)
+
+
+@dataclass(frozen=True, slots=True)
+class OneRow(Rows):
+    """The whole batch in one row: for attention that computes only what is visible, block by block or segment by segment.
+
+    There is then nothing to gain from a second row. The row is filled up to a multiple of a block, and a long one to a
+    multiple of an eighth of the power of two below it, so that kernels which are compiled for a shape meet few of them.
+
+    Example:
+        >>> [OneRow().length(longest) for longest in (1, 128, 129, 1025, 5000)]
+        [128, 128, 256, 1152, 5120]
+    """
+
+    def samples_per_row(self, lengths: Sequence[int]) -> int:
+        """Return the number of samples."""
+        return max(len(lengths), 1)
+
+    def length(self, longest: int) -> int:
+        """Return `longest`, rounded up."""
+        octave = 1 << max(longest - 1, 0).bit_length()  # the power of two at or above it
+        grain = max(BLOCK, octave // 2 // GRAINS)
+        return -(-longest // grain) * grain
+
+
+def spread_evenly(lengths: Sequence[int], rows: int, limit: int) -> list[int]:
+    """Return the row of every sample: the longest first, each into the shortest row that has room."""
+    if limit == 1:
+        return list(range(len(lengths)))
+    filled, counts, chosen = [0] * rows, [0] * rows, [0] * len(lengths)
+    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
+        row = min((row for row in range(rows) if counts[row] < limit), key=lambda row: (filled[row], row))
+        chosen[index] = row
+        filled[row] += lengths[index]
+        counts[row] += 1
+    return chosen
