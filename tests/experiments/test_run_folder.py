@@ -49,17 +49,6 @@ def test_overwriting_a_run_that_is_under_way_continues_it(tmp_path: Path) -> Non
     assert (run.checkpoints / "checkpoint-2").exists()
 
 
-def test_a_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
-    run = begun(tmp_path)
-    for step, state in ((2, "{}"), (10, '{"torn')):
-        folder = run.checkpoints / f"checkpoint-{step}"
-        folder.mkdir(exist_ok=True)
-        (folder / "trainer_state.json").write_text(state)
-    found = run.latest_checkpoint()
-    assert found is not None
-    assert found.name == "checkpoint-2"
-
-
 @pytest.mark.parametrize("free", [0, 10**9])
 def test_a_full_disk_is_one_sentence_and_other_faults_stay(
     free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

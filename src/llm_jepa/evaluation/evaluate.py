@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from llm_jepa.durable import put
 from llm_jepa.errors import UserError
 from llm_jepa.evaluation.answerer import Answerer, EvaluationItem, Item
 from llm_jepa.evaluation.generate import longest_first
@@ -161,7 +162,7 @@ def _replace(path: Path, predictions: Sequence[Prediction]) -> None:
     draft = path.with_name(path.name + ".tmp")
     draft.unlink(missing_ok=True)
     _append(draft, predictions)
-    os.replace(draft, path)
+    put(draft, path)
 
 
 def _first_repeated(names: Iterable[str]) -> str:

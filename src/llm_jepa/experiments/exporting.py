@@ -30,6 +30,7 @@ from llm_jepa.model.export import stop_ids, whole_folder
 from llm_jepa.model.load import load_model, load_tokenizer
 from llm_jepa.model.slots import NAME
 from llm_jepa.records import ASSISTANT, SYSTEM, USER, Example, Message
+from llm_jepa.training.checkpoints import damage
 from llm_jepa.views.special import eos_id
 from llm_jepa.views.tokenize import Tokenizer
 
@@ -118,8 +119,10 @@ def _source(run: RunFolder, experiment: Experiment, step: str | None, *, adapter
     there = {path.name.rpartition("-")[2]: path for path in run.checkpoints.glob("checkpoint-[0-9]*")}
     listed = ", ".join(sorted(there, key=int)) or "none"
     if step is not None:
-        if step not in there or not (there[step] / "trainer_state.json").is_file():
+        if step not in there:
             raise UserError(f"'{run.root}' has no whole checkpoint of step {step}; there are: {listed}")
+        if problem := damage(there[step]):
+            raise UserError(f"'{there[step]}' is damaged: {problem}; choose another one (there are: {listed})")
         return Source(there[step], int(step), {})
     latest = run.latest_checkpoint()
     if latest is None:

@@ -13,7 +13,6 @@ analysis.json       geometry of the embeddings, where `llm-jepa analyze` measure
 
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from llm_jepa.durable import write
 from llm_jepa.errors import UserError
+from llm_jepa.training.checkpoints import latest_whole
 
 FULL = 2**20
 """A disk with less than this free, in bytes, when a write failed is taken for full."""
@@ -92,17 +93,8 @@ class RunFolder:
         return self.root / "analysis.json"
 
     def latest_checkpoint(self) -> Path | None:
-        """Return the newest whole checkpoint: one whose last file, the trainer's state, is readable."""
-        found = sorted(self.checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-        return next((path for path in reversed(found) if _readable(path / "trainer_state.json")), None)
-
-
-def _readable(path: Path) -> bool:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
+        """Return the newest whole checkpoint; a damaged one that is passed over is named in a warning."""
+        return latest_whole(self.checkpoints)
 
 
 def check_run(run: RunFolder, config: str, *, overwrite: bool) -> None:
@@ -180,16 +172,6 @@ def full_disk_explained(folder: Path) -> Iterator[None]:
         if shutil.disk_usage(folder).free >= FULL:
             raise
         raise UserError(f"there is no space left where '{folder}' is; free some and give the same command") from error
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(path.name + ".partial")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel, ProgressCallback
 from transformers.trainer_callback import PrinterCallback
 
@@ -27,6 +28,7 @@ from llm_jepa.model.parts import core, input_embedding
 from llm_jepa.model.slots import save_slots
 from llm_jepa.packing.collate import within_length
 from llm_jepa.training.callbacks import CleanStop, CollapseWarning, MetricsFile, Progress
+from llm_jepa.training.checkpoints import recover
 from llm_jepa.training.deadline import NEVER, Deadline
 from llm_jepa.training.trainer import JEPATrainer
 
@@ -93,7 +95,7 @@ def _train(
     experiment: Experiment, material: Material, trainer: JEPATrainer, run: RunFolder, show: Show, stop: CleanStop
 ) -> None:
     """Train to the end, from the latest checkpoint if there is one."""
-    checkpoint = run.latest_checkpoint()
+    checkpoint = _latest_checkpoint(run)
     if checkpoint is not None:
         show.say(f"continuing from {checkpoint.name}")
     limit = experiment.max_flops
@@ -108,6 +110,15 @@ def _train(
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if stop.stopped:
         raise Interrupted(stop.signal, trainer.state.global_step)
+
+
+def _latest_checkpoint(run: RunFolder) -> Path | None:
+    """Return where all processes continue: what the first one finds, after it has tidied up behind a kill."""
+    found = [None]
+    if PartialState().is_main_process:
+        recover(run.checkpoints)
+        found = [run.latest_checkpoint()]
+    return broadcast_object_list(found)[0]
 
 
 def make_trainer(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from llm_jepa.durable import write
 from llm_jepa.evaluation.evaluate import read_predictions
 from llm_jepa.evaluation.generate import generate
 from llm_jepa.experiments.answers import Limits, decoder
-from llm_jepa.experiments.files import write
 from llm_jepa.records import Prediction
 from llm_jepa.views.special import eos_id, pad_id
 from llm_jepa.views.tokenize import Sample, Tokenizer

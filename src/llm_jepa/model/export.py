@@ -1,6 +1,5 @@
 """A trained model -> a plain Hugging Face folder that needs nothing of this package."""
 
-import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any, cast
 from torch import nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from llm_jepa.durable import put, sync_tree
 from llm_jepa.errors import UserError
 from llm_jepa.model.load import ModelConfig, load_model
 from llm_jepa.model.lora import is_four_bit, moved_adapters
@@ -87,9 +87,10 @@ def whole_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise UserError(f"cannot write to '{shown}': {error.strerror}; give another folder") from error
     try:
         yield part
+        sync_tree(part)
         if folder.exists():
-            os.replace(folder, old)  # a removal takes time, and a kill during it would leave half a model
-        os.replace(part, folder)
+            folder.replace(old)  # a removal takes time, and a kill during it would leave half a model
+        put(part, folder)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -5,7 +5,6 @@ its weight as any other; under LoRA it is one of the modules peft trains and sav
 leaves it out. As tokens of the vocabulary (the official code) they are rows of the embedding, and nothing hangs here.
 """
 
-import os
 from pathlib import Path
 
 import torch
@@ -15,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from llm_jepa.durable import put, sync
 from llm_jepa.errors import UserError
 from llm_jepa.model.parts import input_embedding
 
@@ -76,7 +76,8 @@ def save_slots(model: nn.Module, path: Path) -> bool:
         return False
     part = path.with_name(path.name + ".partial")
     save_file({f"{NAME}.weight": slots.weight.detach().cpu().contiguous()}, part, metadata={"format": "pt"})
-    os.replace(part, path)
+    sync(part)
+    put(part, path)
     return True
 
 

@@ -6,14 +6,13 @@ anything about the data set. The same rows are made every time.
 """
 
 import json
-import os
 import random
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llm_jepa.experiments.files import write
+from llm_jepa.durable import put, write
 from llm_jepa.records import ASSISTANT, USER
 from llm_jepa.tasks import gsm8k, hellaswag, nq_open, rotten_tomatoes, spider, yelp
 from llm_jepa.tasks.official import chat
@@ -141,4 +140,4 @@ def _write_database(path: Path) -> None:
         connection.commit()
     finally:
         connection.close()
-    os.replace(part, path)
+    put(part, path)

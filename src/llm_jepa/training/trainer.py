@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 from llm_jepa.errors import UserError
@@ -31,6 +31,7 @@ from llm_jepa.packing.layout import Layout
 from llm_jepa.packing.rows import Counted
 from llm_jepa.training.gather import gather_candidates
 from llm_jepa.training.meters import EvaluationMeter, StepMeter
+from llm_jepa.training.safe import SafeTrainer
 from llm_jepa.views.tokenize import Sample
 
 
@@ -50,7 +51,7 @@ class Samples(Dataset[dict[str, Any]]):
         return {"input_ids": [token for sequence in sample.sequences for token in sequence.ids], "sample": sample}
 
 
-class JEPATrainer(Trainer):
+class JEPATrainer(SafeTrainer):
     """Trains a causal language model with an objective over views.
 
     The model must have been prepared by `llm_jepa.model.load.prepare` (attention, predictor slots).

@@ -10,8 +10,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from llm_jepa.durable import write
 from llm_jepa.errors import UserError
-from llm_jepa.experiments.files import write
 
 _INSEPARABLE = re.compile(r"(?<=\d) (?=%|points|seed|example)|(?<==) (?=\d)|(?<=&[lg]t;) (?=\d)|(?<=\bp) (?==|&[lg]t;)")
 """The spaces, in escaped text, at which no line is broken."""

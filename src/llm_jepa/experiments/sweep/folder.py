@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from llm_jepa.durable import put
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.config import plain
 from llm_jepa.experiments.experiment import Experiment
@@ -60,8 +61,10 @@ def publish(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
+            file.flush()
+            os.fsync(handle)
         Path(draft).chmod(0o644)
-        Path(draft).replace(path)
+        put(Path(draft), path)
     finally:
         Path(draft).unlink(missing_ok=True)
 

@@ -21,9 +21,10 @@ import optuna
 import torch
 from rich.console import Console
 
+from llm_jepa.durable import write
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.experiment import Experiment
-from llm_jepa.experiments.files import RunFolder, write
+from llm_jepa.experiments.files import RunFolder
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.run import Interrupted, run_experiment
 from llm_jepa.experiments.show import Show
