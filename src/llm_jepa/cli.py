@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from llm_jepa.errors import UserError, nearest
+from llm_jepa.errors import Terminated, UserError, nearest, terminate
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ OPTIONAL = ("matplotlib", "sklearn", "statsmodels", "gguf", "peft", "optuna")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 2 for a user's mistake, 128 + signal for an interruption."""
+    """Run one command and return its exit code: 0, 2 for a mistake, 75 when the time was over, 128 + a signal's number."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
         sys.stdout.write(_HELP.format(verbs="\n".join(f"  {name:<10} {verb.what}" for name, verb in VERBS.items())))
@@ -103,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
     """Run a verb; what a user can mend becomes one sentence."""
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         return verb(arguments)
     except UserError as error:
@@ -114,12 +115,17 @@ def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command continues from the last checkpoint\n")
         return 128 + signal.SIGINT
+    except Terminated:
+        sys.stderr.write("terminated; the same command continues from what is saved\n")
+        return 128 + signal.SIGTERM
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
             raise
         return _fail(
             f"cannot write '{error.filename or 'the output'}': {error.strerror}; free the way and give the same command"
         )
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _fail(sentence: str) -> int:

@@ -1,7 +1,9 @@
-"""The one exception that a user's mistake raises; the command line prints it as a sentence and exits with 2."""
+"""What ends a command early: a user's mistake, which the command line prints as a sentence and exits with 2; and SIGTERM."""
 
 import difflib
 from collections.abc import Iterable
+from types import FrameType
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -13,6 +15,20 @@ class UserError(Exception):
         ...
         llm_jepa.errors.UserError: train.jsonl:3: 'text' is empty; remove the row or fill it
     """
+
+
+class Terminated(BaseException):
+    """SIGTERM came, where nothing had to be saved first. As `KeyboardInterrupt`, it is no error, and nothing swallows it."""
+
+
+def terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Handle SIGTERM.
+
+    Raises:
+        Terminated: always.
+    """
+    del number, frame
+    raise Terminated
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from tests.helpers import conversations, packed_model, train
 from torch import nn
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from llm_jepa.errors import Terminated, terminate
 from llm_jepa.objective.jepa import JEPA
 from llm_jepa.training import deadline as clock
 from llm_jepa.training.callbacks import Budget, CleanStop, MetricsFile, whole_epochs
@@ -25,13 +27,24 @@ CPU: Any = SimpleNamespace(device=torch.device("cpu"), save_strategy="no")
 
 def test_a_deadline_counts_from_the_start_of_the_process(monkeypatch):
     monkeypatch.setattr(clock.psutil, "Process", lambda: SimpleNamespace(create_time=lambda: 1000.0))
-    assert minutes_from_start(2.0) == Deadline(1120.0)
-    assert minutes_from_start(0.5).at == 1030.0
+    monkeypatch.setattr(clock.time, "time", lambda: 1007.0)
+    monkeypatch.setattr(clock.time, "monotonic", lambda: 50.0)
+    assert minutes_from_start(2.0) == Deadline(163.0)
+    assert minutes_from_start(0.5).at == 73.0
+
+
+@pytest.mark.parametrize("jump", [-86400.0, 86400.0])
+def test_a_clock_that_is_set_moves_no_deadline(jump, monkeypatch):
+    wall = time.time
+    deadline = minutes_from_start(60.0)
+    monkeypatch.setattr(clock.time, "time", lambda: wall() + jump)
+    assert not deadline.passed(reserve=1800.0)
+    assert deadline.passed(reserve=3601.0)
 
 
 @pytest.mark.parametrize(("now", "reserve", "passed"), [(99.0, 0.0, False), (99.0, 1.0, True), (100.0, 0.0, True)])
 def test_a_deadline_passes_when_no_more_than_the_reserve_is_left(now, reserve, passed, monkeypatch):
-    monkeypatch.setattr(clock.time, "time", lambda: now)
+    monkeypatch.setattr(clock.time, "monotonic", lambda: now)
     assert Deadline(100.0).passed(reserve=reserve) is passed
     assert not NEVER.passed(reserve=1e12)
 
@@ -46,7 +59,6 @@ def test_the_time_to_save_is_reckoned_from_what_is_trained():
 def test_the_time_of_a_step_and_of_a_checkpoint_is_kept_free(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(time, "time", lambda: now[0])
     stop, control, state = CleanStop(Deadline(100.0)), TrainerControl(), TrainerState()
 
     def step(seconds: float, saving: float = 0.0) -> bool:
@@ -68,7 +80,6 @@ def test_the_time_of_a_step_and_of_a_checkpoint_is_kept_free(monkeypatch):
 def test_training_stops_when_another_step_would_not_fit(steps, stopped, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(time, "time", lambda: now[0])
     stop, control, state = CleanStop(Deadline(39.0)), TrainerControl(), TrainerState()
     for _ in range(steps):
         stop.on_step_begin(CPU, state, control)
@@ -105,6 +116,25 @@ def test_a_signal_in_a_step_saves_and_stops_and_gives_the_signals_back(tmp_path)
     assert (len(logs), stop.signal, stop.stopped) == (2, signal.SIGTERM, True)
     assert (tmp_path / "checkpoint-2").is_dir()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(("later", "ended"), [(0.5, False), (10.0, True)])
+def test_a_second_signal_ends_at_once_unless_it_comes_with_the_first(later, ended, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    stop = CleanStop()
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        with stop.listening():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.due()
+            now[0] += later
+            with pytest.raises(Terminated) if ended else nullcontext():
+                os.kill(os.getpid(), signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == terminate
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stop.signal == signal.SIGTERM
 
 
 @pytest.mark.parametrize(("strategy", "saved"), [("no", False), ("steps", True)])

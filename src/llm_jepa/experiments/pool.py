@@ -7,6 +7,7 @@ same call continues what was interrupted.
 import multiprocessing
 import os
 import queue
+import signal
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from llm_jepa.errors import UserError
+from llm_jepa.errors import Terminated, UserError, terminate
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.interruption import Interrupted
 from llm_jepa.experiments.quiet import quiet_libraries
@@ -66,13 +67,14 @@ def run_all(jobs: Sequence[Job], *, console: Console, workers: int | None = None
     Raises:
         UserError: a run was refused, or a worker died (out of memory, most likely).
         Interrupted: the time was over.
-        KeyboardInterrupt: Ctrl-C; the running ones have saved a checkpoint.
+        KeyboardInterrupt, Terminated: a signal; the running ones have saved a checkpoint.
     """
     cores = os.cpu_count() or 1
     workers = min(workers or cores, len(jobs))
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, _progress(console) as progress:
         news: Any = manager.Queue()
+        others = multiprocessing.active_children()
         with ProcessPoolExecutor(
             workers, mp_context=context, initializer=_start, initargs=(max(1, cores // workers),)
         ) as executor:
@@ -81,9 +83,13 @@ def run_all(jobs: Sequence[Job], *, console: Console, workers: int | None = None
             futures = [executor.submit(_work, job, news, begin, deadline) for job, begin in zip(jobs, ends, strict=True)]
             try:
                 _watch(futures, jobs, news, progress)
-            except BaseException:
-                executor.shutdown(wait=True, cancel_futures=True)
+            except (KeyboardInterrupt, Terminated):
+                for process in multiprocessing.active_children():
+                    if process not in others:
+                        process.terminate()  # a run in training saves first; a second wish so soon is the same one
                 raise
+            finally:
+                executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _watch(futures: Sequence[Future[None]], jobs: Sequence[Job], news: Any, progress: Progress) -> None:
@@ -102,7 +108,7 @@ def _watch(futures: Sequence[Future[None]], jobs: Sequence[Job], news: Any, prog
                 raise UserError(f"the run '{job.title}' was killed; most likely the memory was not enough") from error
             except Interrupted as error:
                 if error.signal is not None:
-                    raise KeyboardInterrupt from error
+                    raise (Terminated if error.signal == signal.SIGTERM else KeyboardInterrupt) from error
                 late = error
                 continue
             if job.title in tasks:
@@ -129,6 +135,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _start(threads: int) -> None:
+    signal.signal(signal.SIGTERM, terminate)
     torch.set_num_threads(threads)
     quiet_libraries(Console(stderr=True))
 

@@ -85,7 +85,7 @@ def run_experiment(
     with full_disk_explained(run.root):
         _train(experiment, material, trainer, run, show, stop)
         results = {"format": FORMAT, "arm": arm or arm_name(experiment), "seed": experiment.seed}
-        results |= score_run(experiment, material, trainer, run, show, stop)
+        results |= _score(experiment, material, trainer, run, show, stop)
         _finish(experiment, material, trainer, run, show, results)
     processes.wait_for_everyone()
     return run
@@ -110,6 +110,18 @@ def _train(
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if stop.stopped:
         raise Interrupted(stop.signal, trainer.state.global_step)
+
+
+def _score(
+    experiment: Experiment, material: Material, trainer: JEPATrainer, run: RunFolder, show: Show, stop: CleanStop
+) -> dict[str, Any]:
+    """Score the trained model; if that is interrupted, the weights are saved, also of a training without checkpoints."""
+    try:
+        with stop.listening():
+            return score_run(experiment, material, trainer, run, show, stop)
+    except Interrupted:
+        trainer.save_once()
+        raise
 
 
 def _latest_checkpoint(run: RunFolder) -> Path | None:

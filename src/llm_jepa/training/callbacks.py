@@ -3,11 +3,11 @@
 import json
 import logging
 import math
-import signal
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -15,8 +15,10 @@ from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
+from llm_jepa.durable import write
 from llm_jepa.objective.monitors import collapsed
 from llm_jepa.training.deadline import NEVER, Deadline, saving_time
+from llm_jepa.training.signals import Signals
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class MetricsFile(TrainerCallback):
             return
         lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if 0 < self._step(line) <= state.global_step]
-        self._path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        write(self._path, "".join(line + "\n" for line in kept))
 
     def on_log(
         self,
@@ -56,6 +58,8 @@ class MetricsFile(TrainerCallback):
         values = {name: value for name, value in logs.items() if not name.endswith(("_runtime", "_per_second"))}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, **values}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint on the disk must find the lines before it there
 
     def _step(self, line: str) -> float:
         """Return the step of a line; infinity for one that a kill tore, or that comes after training."""
@@ -133,30 +137,33 @@ class Progress(TrainerCallback):
 class CleanStop(TrainerCallback):
     """Turns Ctrl-C, SIGTERM and the end of the time into a checkpoint at the end of the running step.
 
-    A second signal ends at once. All processes stop at the same step. At least one step is taken, however late it is.
+    A second signal, some seconds later, ends at once. All processes stop at the same step. At least one step is taken,
+    however late it is.
 
     Args:
         deadline: by when the process should have ended; the time to save is kept free.
 
     Attributes:
-        signal: the signal's number, if one came.
         stopped: whether training was stopped before its end.
     """
 
     def __init__(self, deadline: Deadline = NEVER) -> None:
-        self.signal: int | None = None
         self.stopped = False
+        self._signals = Signals()
         self._deadline = deadline
         self._saving = self._longest = 0.0
         self._began = self._ended = time.monotonic()
-        self._before: dict[int, Any] = {}
+
+    @property
+    def signal(self) -> int | None:
+        """The number of the signal that came."""
+        return self._signals.noted
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Take the signals over."""
         del args, state, control
         self._saving = saving_time(kwargs["model"])
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
+        self._signals.take()
 
     def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Note the time."""
@@ -197,21 +204,24 @@ class CleanStop(TrainerCallback):
         if distributed.is_initialized() and distributed.get_world_size() > 1:
             distributed.all_reduce(flags, op=distributed.ReduceOp.MAX)
         number, due = flags.tolist()
-        self.signal = number or None
+        if number:
+            self._signals.note(number)
         self.stopped = self.stopped or bool(due)
         control.should_training_stop |= bool(due)
         return bool(due)
 
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Return a context in which signals are noted after training too, for whoever asks `due`."""
+        self._signals.take()
+        try:
+            yield
+        finally:
+            self._signals.release()
+
     def release(self) -> None:
         """Give the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self.signal = number
-        self.release()
+        self._signals.release()
 
 
 class Budget(TrainerCallback):

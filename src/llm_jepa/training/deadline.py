@@ -19,14 +19,15 @@ class Deadline:
     """A moment by which a process should have ended.
 
     Attributes:
-        at: seconds since the epoch, the same in all processes of a machine; infinite: there is no such moment.
+        at: seconds of the machine's monotonic clock, which nobody sets and all its processes share; infinite: there is no
+            such moment.
     """
 
     at: float = math.inf
 
     def passed(self, *, reserve: float = 0.0) -> bool:
         """Return whether less than `reserve` seconds are left."""
-        return time.time() + reserve >= self.at
+        return time.monotonic() + reserve >= self.at
 
 
 NEVER = Deadline()
@@ -34,7 +35,9 @@ NEVER = Deadline()
 
 def minutes_from_start(minutes: float) -> Deadline:
     """Return the deadline so many minutes after this process began: loading libraries and the model counts too."""
-    return Deadline(psutil.Process().create_time() + 60 * minutes)
+    # Both move with the wall clock when it is set, so that their difference does not.
+    age = time.time() - psutil.Process().create_time()
+    return Deadline(time.monotonic() - age + 60 * minutes)
 
 
 def saving_time(model: nn.Module) -> float:

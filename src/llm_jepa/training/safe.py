@@ -20,10 +20,12 @@ class SafeTrainer(Trainer):
     """
 
     _drafting = False
+    _saved = 0
 
-    def save(self) -> None:
-        """Save a checkpoint of the training as it is now."""
-        self._save_checkpoint(self.model_wrapped, None)
+    def save_once(self) -> None:
+        """Save a checkpoint of the training as it is now, unless the latest one is of this step."""
+        if self.state.global_step != self._saved:
+            self._save_checkpoint(self.model_wrapped, None)
 
     def _get_output_dir(self, trial: Any) -> str:
         folder = super()._get_output_dir(trial)
@@ -38,7 +40,7 @@ class SafeTrainer(Trainer):
                 raise FileNotFoundError(errno.ENOENT, "the folder was removed while training", str(folder))
             shutil.rmtree(draft.parent, ignore_errors=True)
         self.accelerator.wait_for_everyone()
-        self._drafting = True
+        self._drafting, self._saved = True, self.state.global_step
         try:
             super()._save_checkpoint(model, trial)
         finally:

@@ -22,7 +22,7 @@ import torch
 from rich.console import Console
 
 from llm_jepa.durable import write
-from llm_jepa.errors import UserError
+from llm_jepa.errors import Terminated, UserError, terminate
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.files import RunFolder
 from llm_jepa.experiments.quiet import quiet_libraries
@@ -101,6 +101,7 @@ def serve(desk: Desk, channel: Connection) -> None:
 
     It sends `Sign` first, then for every sequence of trials that it gets `News`, the last of them without a title.
     """
+    signal.signal(signal.SIGTERM, terminate)
     os.setpgid(0, 0)  # Ctrl-C reaches the process that asks, which then stops this one as `CleanStop` wants it
     if desk.devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = desk.devices
@@ -113,7 +114,7 @@ def serve(desk: Desk, channel: Connection) -> None:
         with suppress(OSError):  # nobody listens any more; the heart will see to that
             channel.send(said)
 
-    with Lifeline(desk.root / WORKERS) as sign, suppress(EOFError):
+    with Lifeline(desk.root / WORKERS) as sign, suppress(EOFError, Terminated):
         tell(sign)
         while True:
             work(desk, ledger, channel.recv(), sign, tell)
@@ -134,7 +135,7 @@ def work(desk: Desk, ledger: Ledger, trials: Sequence[Trial], sign: Sign, tell: 
             _run(desk, ledger, claim, tell)
         except UserError as error:
             ledger.fail(claim, str(error))
-        except (Interrupted, KeyboardInterrupt) as error:
+        except (Interrupted, KeyboardInterrupt, Terminated) as error:
             ledger.give_up(claim)
             raise SystemExit(128 + signal.SIGINT) from error
         except Exception as error:
