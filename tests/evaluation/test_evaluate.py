@@ -56,7 +56,8 @@ def prompts_run(model: PreTrainedModel) -> Iterator[list[int]]:
     widths: list[int] = []
 
     def look(_module: object, _arguments: object, options: dict) -> None:
-        if options["past_key_values"].get_seq_length() == 0:
+        (cache,) = (options[name] for name in ("cache", "past_key_values") if options.get(name) is not None)
+        if cache.get_seq_length() == 0:
             rows, width = options["input_ids"].shape
             widths.extend([width] * rows)
 

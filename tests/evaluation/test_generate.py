@@ -297,3 +297,14 @@ def test_an_empty_prompt_is_refused():
 def test_arguments_that_cannot_work_are_refused(wrong: dict, message: str):
     with pytest.raises(ValueError, match=message):
         run(tiny(), **wrong)
+
+
+def test_no_row_is_computed_past_its_stop_token():
+    model = tiny()
+    stop_ids = frequent_tokens(model, 2)
+    rows: list[int] = []
+    model.register_forward_pre_hook(lambda _m, _a, options: rows.append(len(options["input_ids"])), with_kwargs=True)
+    made = run(model, stop_ids=stop_ids)
+    lengths = [generation.length for generation in made.values()]
+    assert len(set(lengths)) > 2
+    assert sum(rows) == sum(lengths)

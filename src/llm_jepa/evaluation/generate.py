@@ -3,14 +3,17 @@
 The module pads, calls and cuts. It knows no text, no file and no score; prompts are never truncated.
 """
 
+import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import AttentionMaskInterface, GenerationConfig
+from jaxtyping import Int
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AttentionMaskInterface, Cache, GenerationConfig, StoppingCriteria, StoppingCriteriaList
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from llm_jepa.errors import UserError
@@ -69,11 +72,11 @@ def generate(
         do_sample=False,
         num_beams=1,
         use_cache=True,
-        eos_token_id=sorted(stop_ids),
         pad_token_id=pad_id,
+        return_dict_in_generate=True,
     )
     batches = longest_first([len(ids) for ids in prompts], batch_size)
-    return _stream(model, prompts, batches, settings)
+    return _stream(model, prompts, batches, settings, stop_ids)
 
 
 def longest_first(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
@@ -128,31 +131,100 @@ def _stream(
     prompts: Sequence[Sequence[int]],
     batches: Sequence[Sequence[int]],
     settings: GenerationConfig,
+    stop_ids: Collection[int],
 ) -> Iterator[tuple[int, Generation]]:
     for batch in batches:
-        generations = _generate_batch(model, [prompts[index] for index in batch], settings)
+        generations = _generate_batch(model, [prompts[index] for index in batch], settings, stop_ids)
         yield from zip(batch, generations, strict=True)
 
 
-def _generate_batch(model: nn.Module, prompts: Sequence[Sequence[int]], settings: GenerationConfig) -> list[Generation]:
-    pad_id, stop_ids = settings.pad_token_id, frozenset(settings.eos_token_id)
+@dataclass(frozen=True, slots=True)
+class _AnyStopped(StoppingCriteria):
+    """Ends the generation of all rows with the first stop token of any, so that no row is computed past its own."""
+
+    stop_ids: Tensor
+
+    def __call__(self, input_ids: Any, scores: Any, **options: Any) -> Any:
+        """Return for every row whether generation ends."""
+        del scores, options
+        return torch.isin(input_ids[:, -1], self.stop_ids).any().expand(len(input_ids))
+
+
+def _generate_batch(
+    model: nn.Module, prompts: Sequence[Sequence[int]], settings: GenerationConfig, stop_ids: Collection[int]
+) -> list[Generation]:
     width = max(len(ids) for ids in prompts)
     gaps = [width - len(ids) for ids in prompts]
-    rows = [[pad_id] * gap + list(ids) for gap, ids in zip(gaps, prompts, strict=True)]
+    rows = [[settings.pad_token_id] * gap + list(ids) for gap, ids in zip(gaps, prompts, strict=True)]
     seen = [[0] * gap + [1] * len(ids) for gap, ids in zip(gaps, prompts, strict=True)]
     device = core(model).device
     padding = _padding_masked(model) if any(gaps) else nullcontext()
     with torch.inference_mode(), evaluation_mode(model), _without_own_settings(model), padding:
-        output = model.generate(  # pyright: ignore[reportCallIssue] - no method of nn.Module
-            input_ids=torch.tensor(rows, device=device),
-            attention_mask=torch.tensor(seen, device=device),
-            generation_config=settings,
+        made = _decode(
+            model,
+            torch.tensor(rows, device=device),
+            torch.tensor(seen, device=device),
+            settings,
+            torch.tensor(sorted(stop_ids), device=device),
         )
-    return [cut(row, stop_ids) for row in output[:, width:].tolist()]
+    return [cut(row, frozenset(stop_ids)) for row in made]
+
+
+def _decode(
+    model: nn.Module,
+    ids: Int[Tensor, "row token"],
+    seen: Int[Tensor, "row token"],
+    settings: GenerationConfig,
+    stop_ids: Int[Tensor, " stop"],
+) -> list[list[int]]:
+    """Return what each row generates, its stop token included.
+
+    `generate` goes on until every row has stopped, and computes the stopped ones as well. So it is called anew whenever a
+    row stops, with the other rows and their part of the cache.
+    """
+    width, end = ids.shape[1], ids.shape[1] + settings.max_new_tokens
+    made: list[list[int]] = [[] for _ in ids]
+    rows = list(range(len(ids)))
+    kept: dict[str, Cache] = {}
+    while True:
+        settings = copy.copy(settings)
+        settings.max_new_tokens = end - ids.shape[1]
+        output = model.generate(  # pyright: ignore[reportCallIssue] - no method of nn.Module
+            input_ids=ids,
+            attention_mask=seen,
+            generation_config=settings,
+            stopping_criteria=StoppingCriteriaList([_AnyStopped(stop_ids)]),
+            **kept,
+        )
+        ids = output.sequences
+        ended = torch.isin(ids[:, -1], stop_ids) | (ids.shape[1] == end)
+        for index in ended.nonzero()[:, 0].tolist():
+            made[rows[index]] = ids[index, width:].tolist()
+        left = (~ended).nonzero()[:, 0]
+        if not len(left):
+            return made
+        rows = [rows[index] for index in left.tolist()]
+        seen = functional.pad(seen, (0, ids.shape[1] - seen.shape[1]), value=1)[left]
+        ids = ids[left]
+        kept = _kept(output, left)
+
+
+def _kept(output: Mapping[str, Any], rows: Int[Tensor, " kept"]) -> dict[str, Cache]:
+    """Return the cache of some rows, under the name that this version of transformers has for it.
+
+    A cache of another kind is left out: the tokens of the rows are then computed once more.
+    """
+    name = "cache" if "cache" in output else "past_key_values"
+    cache = output.get(name)
+    if not isinstance(cache, Cache):
+        return {}
+    chosen: Any = rows  # typed as a LongTensor there
+    cache.reorder_cache(chosen)
+    return {name: cache}
 
 
 def cut(row: Sequence[int], stop_ids: Collection[int]) -> Generation:
-    """Keep what precedes the first stop token: what follows it is padding up to the batch's longest generation."""
+    """Keep what precedes the first stop token."""
     end = next((place for place, token in enumerate(row) if token in stop_ids), None)
     return Generation(tokens=tuple(row[:end]), stopped=end is not None)
 
