@@ -1,70 +1,21 @@
 """Forests -> packed rows of tensors, padded to the longest row."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 import torch
 
 from llm_jepa.errors import UserError
+from llm_jepa.packing.arrays import Place, Placed, longest
 from llm_jepa.packing.batch import PackedBatch
-from llm_jepa.packing.layout import Forest, Layout, Segment, plain_forest
-from llm_jepa.packing.mask import Visibility
+from llm_jepa.packing.layout import Forest, Layout, plain_forest
 from llm_jepa.packing.rows import ONE_EACH, Rows, spread_evenly
-from llm_jepa.views.predictor import slot_index
 from llm_jepa.views.tokenize import Sample
 
 
-@dataclass(slots=True)
-class _Row:
-    """One row under construction, as lists over its tokens; labels as (where it is predicted, token)."""
-
-    ids: list[int] = field(default_factory=list[int])
-    slot: list[int] = field(default_factory=list[int])
-    segment_start: list[int] = field(default_factory=list[int])
-    prefix_start: list[int] = field(default_factory=list[int])
-    prefix_end: list[int] = field(default_factory=list[int])
-    position: list[int] = field(default_factory=list[int])
-    labels: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
-    sequences: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
-
-    def add(self, segment: Segment, starts: Sequence[int], pad: int) -> int:
-        """Append a segment whose parent, if any, starts at `starts[parent]`; return where it starts."""
-        start, count = len(self.ids), len(segment.ids)
-        parent = start if segment.parent is None else starts[segment.parent]
-        self.slot.extend(slot_index(token) for token in segment.ids)
-        self.ids.extend(pad if token < 0 else token for token in segment.ids)
-        self.segment_start.extend([start] * count)
-        self.prefix_start.extend([parent] * count)
-        self.prefix_end.extend([parent + segment.visible] * count)
-        self.position.extend(range(segment.visible, segment.visible + count))
-        if segment.trained:
-            self.sequences.append((start, start + count))
-            following = enumerate(zip(segment.ids, segment.trained, strict=True))
-            self.labels.extend((start + index - 1, token) for index, (token, trained) in following if trained and index)
-        return start
-
-    def pad(self, length: int, pad: int) -> None:
-        """Fill up to `length` tokens with pads, each of which sees itself alone."""
-        own = range(len(self.ids), length)
-        self.ids.extend([pad] * len(own))
-        self.slot.extend([-1] * len(own))
-        self.segment_start.extend(own)
-        self.prefix_start.extend(own)
-        self.prefix_end.extend(own)
-        self.position.extend([0] * len(own))
-
-
-Places = list[list[tuple[int, int]]]
-"""For every forest, for every segment: (row, first token)."""
-
-
-def _longest(tokens: int) -> int:
-    return tokens
-
-
 def pack(
-    forests: Sequence[Forest], *, pad: int, samples_per_row: int = 1, row_length: Callable[[int], int] = _longest
+    forests: Sequence[Forest], *, pad: int, samples_per_row: int = 1, row_length: Callable[[int], int] = longest
 ) -> PackedBatch:
     """Pack forests into rows: `samples_per_row` to a row, balanced by length.
 
@@ -74,15 +25,19 @@ def pack(
         samples_per_row: how many samples share a row; more rows than needed are never made.
         row_length: from the tokens of the longest row to the length of all rows.
     """
+    count = -(-len(forests) // samples_per_row)
+    placed, places, filled = Placed(), list[list[Place]](), [0] * count
     lengths = [forest.tokens for forest in forests]
-    rows = [_Row() for _ in range(-(-len(forests) // samples_per_row))]
-    places: Places = []
-    for forest, index in zip(forests, spread_evenly(lengths, len(rows), samples_per_row), strict=True):
+    for forest, row in zip(forests, spread_evenly(lengths, count, samples_per_row), strict=True):
         starts: list[int] = []
         for segment in forest.segments:
-            starts.append(rows[index].add(segment, starts, pad))
-        places.append([(index, start) for start in starts])
-    return _tensors(rows, forests, places, pad, row_length=row_length)
+            start = filled[row]
+            prefix = start if segment.parent is None else starts[segment.parent]
+            placed.add(segment.ids, segment.trained, (row, start, prefix, segment.visible))
+            starts.append(start)
+            filled[row] = start + len(segment.ids)
+        places.append([(row, start) for start in starts])
+    return placed.batch(forests, places, rows=count, pad=pad, row_length=row_length)
 
 
 def spread(forests: Sequence[Forest], *, pad: int) -> PackedBatch:
@@ -90,51 +45,16 @@ def spread(forests: Sequence[Forest], *, pad: int) -> PackedBatch:
 
     Every row is then plain causal. Costs a copy of the prefix for every [PRED] segment.
     """
-    rows: list[_Row] = []
-    places: Places = []
+    placed, places, count = Placed(), list[list[Place]](), 0
     for forest in forests:
         places.append([])
         for segment in forest.segments:
             prefix = () if segment.parent is None else forest.segments[segment.parent].ids[: segment.visible]
-            row = _Row()
             trained = (False,) * len(prefix) + segment.trained if segment.trained else ()
-            row.add(Segment((*prefix, *segment.ids), trained), [], pad)
-            places[-1].append((len(rows), len(prefix)))
-            rows.append(row)
-    return _tensors(rows, forests, places, pad, row_length=_longest)
-
-
-def _tensors(
-    rows: Sequence[_Row], forests: Sequence[Forest], places: Places, pad: int, *, row_length: Callable[[int], int]
-) -> PackedBatch:
-    tokens = sum(len(row.ids) for row in rows)
-    length = row_length(max(len(row.ids) for row in rows))
-    for row in rows:
-        row.pad(length, pad)
-
-    def flat(place: Sequence[tuple[int, int]], read: tuple[int, int]) -> int:
-        row, start = place[read[0]]
-        return row * length + start + read[1]
-
-    paired = [(place, pair) for forest, place in zip(forests, places, strict=True) for pair in forest.pairs]
-    labels = [(index * length + at, token) for index, row in enumerate(rows) for at, token in row.labels]
-    sequences = [(index, start, end) for index, row in enumerate(rows) for start, end in row.sequences]
-    return PackedBatch(
-        input_ids=torch.tensor([row.ids for row in rows]),
-        label_at=torch.tensor([at for at, _ in labels], dtype=torch.long),
-        label=torch.tensor([token for _, token in labels], dtype=torch.long),
-        slot=torch.tensor([row.slot for row in rows]),
-        visibility=Visibility(
-            segment_start=torch.tensor([row.segment_start for row in rows]),
-            prefix_start=torch.tensor([row.prefix_start for row in rows]),
-            prefix_end=torch.tensor([row.prefix_end for row in rows]),
-            position=torch.tensor([row.position for row in rows]),
-        ),
-        predicted=torch.tensor([flat(place, pair.predicted) for place, pair in paired], dtype=torch.long),
-        target=torch.tensor([flat(place, pair.target) for place, pair in paired], dtype=torch.long),
-        sequence=torch.tensor(sequences, dtype=torch.long).reshape(-1, 3),
-        tokens=torch.tensor(tokens),
-    )
+            placed.add((*prefix, *segment.ids), trained, (count, 0, 0, 0))
+            places[-1].append((count, len(prefix)))
+            count += 1
+    return placed.batch(forests, places, rows=count, pad=pad)
 
 
 class OverLength(Enum):

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import heappop, heapreplace
 
 BLOCK = 128
 """Tokens of a block of FlexAttention, and so the grain of its rows."""
@@ -66,9 +67,11 @@ class Cheapest(Rows):
         if not lengths:
             return 1
 
+        order = _longest_first(lengths)
+
         def cost(limit: int) -> float:
             rows = [0] * -(-len(lengths) // limit)
-            for index, row in enumerate(spread_evenly(lengths, len(rows), limit)):
+            for index, row in enumerate(_in_order(lengths, order, len(rows), limit)):
                 rows[row] += lengths[index]
             return len(rows) * max(rows) * (1 + max(rows) / (2 * self.width))
 
@@ -98,14 +101,27 @@ class OneRow(Rows):
         return -(-longest // grain) * grain
 
 
-def spread_evenly(lengths: Sequence[int], rows: int, limit: int) -> list[int]:
+def spread_evenly(lengths: Sequence[int], rows: int, limit: int) -> Sequence[int]:
     """Return the row of every sample: the longest first, each into the shortest row that has room."""
+    return _in_order(lengths, _longest_first(lengths), rows, limit)
+
+
+def _longest_first(lengths: Sequence[int]) -> list[int]:
+    return sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+
+
+def _in_order(lengths: Sequence[int], order: Sequence[int], rows: int, limit: int) -> Sequence[int]:
+    """Return the row of every sample, put in this order, each into the shortest row that has room."""
     if limit == 1:
-        return list(range(len(lengths)))
-    filled, counts, chosen = [0] * rows, [0] * rows, [0] * len(lengths)
-    for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        row = min((row for row in range(rows) if counts[row] < limit), key=lambda row: (filled[row], row))
+        return range(len(lengths))
+    filled = [(0, row) for row in range(rows)]  # a heap of the rows that have room
+    counts, chosen = [0] * rows, [0] * len(lengths)
+    for index in order:
+        tokens, row = filled[0]
         chosen[index] = row
-        filled[row] += lengths[index]
         counts[row] += 1
+        if counts[row] < limit:
+            heapreplace(filled, (tokens + lengths[index], row))
+        else:
+            heappop(filled)
     return chosen
