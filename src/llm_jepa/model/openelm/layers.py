@@ -105,7 +105,7 @@ class OpenELMAttention(nn.Module):
         *,
         rotation: tuple[Tensor, Tensor],
         attention_mask: Any = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         **options: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """Return what the layer attends to (row token width), and the weights where the implementation has them."""
@@ -113,10 +113,10 @@ class OpenELMAttention(nn.Module):
         heads = self.qkv_proj(hidden_states).view(rows, tokens, sum(self.head_counts), -1).transpose(1, 2)
         query, key, value = heads.split(self.head_counts, dim=1)
         query, key = _rotated(self.q_norm(query), *rotation), _rotated(self.k_norm(key), *rotation)
-        if past_key_values is not None:
+        if cache is not None:
             # Rotated keys are kept, where Apple's code keeps plain ones and rotates all at every step: the same values.
             where = {"cache_position": options.get("cache_position")}
-            key, value = past_key_values.update(key, value, self.layer_idx, where)
+            key, value = cache.update(key, value, self.layer_idx, where)
         kind = self.config._attn_implementation  # transformers has no public name for it
         attend: Callable[..., Any] = eager_attention_forward if kind == "eager" else ALL_ATTENTION_FUNCTIONS[kind]
         result, weights = attend(self, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **options)

@@ -1,5 +1,6 @@
 """OpenELM (Mehta et al., 2024, arXiv:2404.14619) from transformers' own parts, with the names of the released weights."""
 
+from dataclasses import fields
 from inspect import signature
 from typing import Any
 
@@ -15,7 +16,10 @@ from llm_jepa.model.openelm.config import OpenELMConfig
 from llm_jepa.model.openelm.layers import OpenELMAttention, OpenELMFeedForward, OpenELMRMSNorm, precise, rotation
 
 _MASK_ARGUMENTS = tuple(signature(create_causal_mask).parameters)
-"""transformers renamed one and dropped another after 5.0."""
+"""transformers renamed two and dropped another after 5.0."""
+
+_CACHE = "cache" if "cache" in {field.name for field in fields(BaseModelOutputWithPast)} else "past_key_values"
+"""What outputs call the keys and values that are kept; transformers 5.24 renamed it, and takes both names as arguments."""
 
 
 class OpenELMDecoderLayer(GradientCheckpointingLayer):
@@ -42,7 +46,7 @@ class OpenELMPreTrainedModel(PreTrainedModel):
     base_model_prefix = "transformer"
     supports_gradient_checkpointing = True
     _no_split_modules = ["OpenELMDecoderLayer"]  # noqa: RUF012 - transformers declares these lists per instance
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    _skip_keys_device_placement = ["past_key_values", "cache"]  # noqa: RUF012
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -85,7 +89,7 @@ class OpenELMModel(OpenELMPreTrainedModel):
             super()._init_weights(module)
 
     @can_return_tuple
-    def forward(
+    def forward(  # noqa: PLR0913, PLR0917 - transformers' signature
         self,
         input_ids: Tensor | None = None,
         attention_mask: Any = None,
@@ -94,14 +98,19 @@ class OpenELMModel(OpenELMPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,  # noqa: FBT001 - transformers' signature
         cache_position: Tensor | None = None,
+        cache: Cache | None = None,
         **options: Any,
     ) -> BaseModelOutputWithPast:
-        """Return the hidden states after the last norm; the arguments are those of every transformers model."""
+        """Return the hidden states after the last norm; the arguments are those of every transformers model.
+
+        `cache` and `past_key_values` are two names of one argument.
+        """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds")
         hidden = self.token_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         keeps, shows_states, shows_weights = self._wanted(options | {"use_cache": use_cache})
-        cache = DynamicCache(config=self.config) if keeps and past_key_values is None else past_key_values
+        cache = past_key_values if cache is None else cache
+        cache = DynamicCache(config=self.config) if keeps and cache is None else cache
         places = self._places(hidden, cache) if cache_position is None else cache_position
         positions = places[None] if position_ids is None else position_ids
         options |= {
@@ -109,7 +118,7 @@ class OpenELMModel(OpenELMPreTrainedModel):
             "rotation": self._rotation(positions, hidden.dtype),
             "position_ids": positions,
             "cache_position": places,
-            "past_key_values": cache,
+            "cache": cache,
         }
         states, attentions = [], []
         for layer in self.layers:
@@ -119,7 +128,7 @@ class OpenELMModel(OpenELMPreTrainedModel):
         last = self.norm(hidden)
         return BaseModelOutputWithPast(
             last_hidden_state=last,
-            past_key_values=cache if keeps else None,
+            **{_CACHE: cache if keeps else None},
             hidden_states=(*states, last) if shows_states else None,
             attentions=tuple(attentions) if shows_weights else None,
         )
@@ -150,6 +159,7 @@ class OpenELMModel(OpenELMPreTrainedModel):
             "attention_mask": given,
             "cache_position": places,
             "past_key_values": cache,
+            "cache": cache,
             "position_ids": positions,
         }
         return create_causal_mask(**{name: arguments[name] for name in _MASK_ARGUMENTS if name in arguments})
@@ -186,6 +196,7 @@ class OpenELMForCausalLM(OpenELMPreTrainedModel, GenerationMixin):
         attention_mask: Any = None,
         position_ids: Tensor | None = None,
         past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         **options: Any,
@@ -195,7 +206,7 @@ class OpenELMForCausalLM(OpenELMPreTrainedModel, GenerationMixin):
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            cache=past_key_values if cache is None else cache,
             **options,
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -206,7 +217,7 @@ class OpenELMForCausalLM(OpenELMPreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=inner.past_key_values,
+            **{_CACHE: inner.get(_CACHE)},  # an output without a value has no key
             hidden_states=inner.hidden_states,
             attentions=inner.attentions,
         )
