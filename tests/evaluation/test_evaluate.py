@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,7 +129,12 @@ def test_each_batch_is_forced_to_disk_before_progress_is_told(
     forced: list[int] = []
     seen: list[tuple[int, int, int, int]] = []
     path = tmp_path / "predictions.jsonl"
-    monkeypatch.setattr(os, "fsync", lambda descriptor: forced.append(os.fstat(descriptor).st_size))
+
+    def force(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        forced.append(-1 if stat.S_ISDIR(status.st_mode) else status.st_size)
+
+    monkeypatch.setattr(os, "fsync", force)
 
     def look(done: int, total: int) -> None:
         data = path.read_bytes() if path.exists() else b""
@@ -137,7 +143,7 @@ def test_each_batch_is_forced_to_disk_before_progress_is_told(
 
     run(model, folder=tmp_path, progress=look)
     assert seen == [(0, 7, 0, 0), (3, 7, 3, 1), (6, 7, 6, 2), (7, 7, 7, 3)]
-    assert forced[3:] == [path.stat().st_size]  # the ordered file
+    assert forced[3:] == [path.stat().st_size, -1]  # the ordered file, then the folder that names it
 
 
 @pytest.mark.parametrize(("done", "left"), [(0, 7), (3, 4), (6, 1), (7, 0)])
