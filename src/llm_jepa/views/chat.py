@@ -28,6 +28,11 @@ PLAIN_TEMPLATE = (
 MERGE = "\n\n"
 """Stands between system and user content where the template knows no system role (Gemma)."""
 
+_LOOP = "{%% for messages in all_conversations %%}%s{{ between }}{%% endfor %%}"
+"""A template around the template, for many conversations in one call."""
+
+_BETWEEN = "\x02\x03between\x03\x02"
+
 _SPACES = (" ", "\n")
 """White space that templates are tried with: some strip all of it, Qwen3's line breaks only."""
 
@@ -41,25 +46,35 @@ class Rendering:
         spans: for every message the (start, end) of its content in `text`, in characters.
         asked: where the last message is an answer, how many characters of `text` are the prompt that the template gives to
             generate it; 0 elsewhere, and where the prompt is not the beginning of what is trained.
+        skeleton: the template's own pieces in `text`; None where it is not made of them.
+        contents: the contents between those, as the template left them, in the order of the messages.
     """
 
     text: str
     spans: tuple[tuple[int, int], ...]
     asked: int = 0
+    skeleton: "Skeleton | None" = None
+    contents: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Skeleton:
+@dataclass(frozen=True, slots=True, eq=False)
+class Skeleton:
     """The template's own pieces for one sequence of roles: piece, content, piece, content, ..., piece.
 
-    `unasked` is the number of characters between the end of the prompt and the last message's content, commonly 0; None
-    where the template makes no prompt of the messages before, or one that is not the beginning of this text.
+    Attributes:
+        pieces: what the template puts around the contents, one more than there are.
+        order: index of the message whose content stands behind each piece but the last.
+        trims: for every message what the template strips from its content.
+        unasked: the number of characters between the end of the prompt and the last message's content, commonly 0; None
+            where the template makes no prompt of the messages before, or one that is not the beginning of this text.
+        merges: whether the system message is put into the user's, for the template rejects it.
     """
 
     pieces: tuple[str, ...]
     order: tuple[int, ...]
     trims: tuple["_Trim", ...]
     unasked: int | None
+    merges: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +108,44 @@ class ChatRenderer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any] | None = None) -> None:
         self._tokenizer = tokenizer
         self._arguments = {**PINNED_ARGUMENTS, **(arguments or {})}
-        self._skeletons: dict[tuple[str, ...], _Skeleton] = {}
+        self._skeletons: dict[tuple[str, ...], Skeleton] = {}
         self._merging: dict[tuple[str, ...], bool] = {}
         self._rejected: dict[tuple[str, ...], bool] = {}
+        source = tokenizer.chat_template
+        self._looped = _LOOP % source.removesuffix("\n") if isinstance(source, str) else None
 
     def render(self, messages: Sequence[Message], *, where: str) -> Rendering:
         """Return the text of a whole conversation and the span of every content; `where` stands in errors."""
-        roles = tuple(message.role for message in messages)
-        skeleton = self._skeleton(roles, where)
-        if self._merges_nothing(messages):
-            rest = self.render(messages[1:], where=where)
-            return replace(rest, spans=(rest.spans[0][:1] * 2, *rest.spans))
-        original = [message.content for message in messages]
-        expected = self._template(self._turns(roles, original), where)
-        trimmed = [trim.of(content) for trim, content in zip(skeleton.trims, original, strict=True)]
-        for contents in (original, trimmed, [content.strip() for content in original]):
-            rendering = _fill(skeleton, contents)
+        return self.render_all([messages], where=[where])[0]
+
+    def render_all(self, conversations: Sequence[Sequence[Message]], *, where: Sequence[str]) -> list[Rendering]:
+        """Return what `render` does for every conversation; the template is called once for them all, where it can be."""
+        renderings = [Rendering("", ())] * len(conversations)
+        turns: list[list[dict[str, str]]] = []
+        whole: list[tuple[int, Skeleton]] = []
+        for index, (messages, name) in enumerate(zip(conversations, where, strict=True)):
+            roles = tuple([message.role for message in messages])
+            skeleton = self._skeletons.get(roles) or self._skeleton(roles, name)
+            if skeleton.merges and not messages[0].content.strip():
+                rest = self.render(messages[1:], where=name)
+                renderings[index] = replace(rest, spans=(rest.spans[0][:1] * 2, *rest.spans), skeleton=None)
+            else:
+                turns.append(_turns(messages, merge=skeleton.merges))
+                whole.append((index, skeleton))
+        expected = self._templates(turns, [where[index] for index, _ in whole])
+        for (index, skeleton), text in zip(whole, expected, strict=True):
+            contents = tuple([message.content for message in conversations[index]])
+            renderings[index] = self._located(skeleton, contents, text, where[index])
+        return renderings
+
+    def _located(self, skeleton: Skeleton, contents: tuple[str, ...], expected: str, where: str) -> Rendering:
+        """Return the rendering that is what the template made of these contents."""
+        rendering = _fill(skeleton, contents)
+        if rendering.text == expected:
+            return rendering
+        trimmed = tuple(trim.of(content) for trim, content in zip(skeleton.trims, contents, strict=True))
+        for stripped in (trimmed, tuple(content.strip() for content in contents)):
+            rendering = _fill(skeleton, stripped)
             if rendering.text == expected:
                 return rendering
         raise UserError(
@@ -130,7 +167,7 @@ class ChatRenderer:
         turns = self._turns(roles, [message.content for message in messages])
         return self._template(turns, where, generate=True)
 
-    def _skeleton(self, roles: tuple[str, ...], where: str) -> _Skeleton:
+    def _skeleton(self, roles: tuple[str, ...], where: str) -> Skeleton:
         if roles not in self._skeletons:
             self._merging[roles] = self._must_merge(roles, where)
             marks = [f"\x02{index}\x03placeholder\x03{index}\x02" for index in range(len(roles))]
@@ -138,7 +175,7 @@ class ChatRenderer:
             pieces, order = _split(text, marks, roles, where)
             trims = self._trims(roles, marks, pieces, where)
             unasked = self._unasked(roles, marks, text, where)
-            self._skeletons[roles] = _Skeleton(pieces, order, trims, unasked)
+            self._skeletons[roles] = Skeleton(pieces, order, trims, unasked, self._merging[roles])
         return self._skeletons[roles]
 
     def _trims(self, roles: tuple[str, ...], marks: list[str], pieces: tuple[str, ...], where: str) -> tuple["_Trim", ...]:
@@ -185,15 +222,32 @@ class ChatRenderer:
         return self._merges([message.role for message in messages]) and not messages[0].content.strip()
 
     def _turns(self, roles: Sequence[str], contents: Sequence[str]) -> list[dict[str, str]]:
-        turns = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
-        if not self._merges(roles):
-            return turns
-        return [{"role": USER, "content": turns[0]["content"] + MERGE + turns[1]["content"]}, *turns[2:]]
+        messages = [Message(role=role, content=content) for role, content in zip(roles, contents, strict=True)]
+        return _turns(messages, merge=self._merges(roles))
 
-    def _template(self, turns: list[dict[str, str]], where: str, *, generate: bool = False) -> str:
+    def _templates(self, conversations: Sequence[list[dict[str, str]]], where: Sequence[str]) -> list[str]:
+        """Return what the template makes of every conversation: by the template in a loop, or else one by one.
+
+        The loop saves three quarters of the time. It is trusted as long as the first of its texts is what the template
+        makes of that conversation alone, and an error is left to the conversation that has it.
+        """
+        if len(conversations) > 1 and self._looped is not None:
+            first = self._template(conversations[0], where[0])
+            try:
+                text = self._template(
+                    conversations[0], where[0], chat_template=self._looped, all_conversations=conversations, between=_BETWEEN
+                )
+            except UserError:
+                text = ""
+            made = text.split(_BETWEEN)
+            if len(made) == len(conversations) + 1 and made[0] == first:
+                return made[:-1]
+        return [self._template(turns, name) for turns, name in zip(conversations, where, strict=True)]
+
+    def _template(self, turns: list[dict[str, str]], where: str, *, generate: bool = False, **more: Any) -> str:
         try:
             text = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=generate, **self._arguments
+                turns, tokenize=False, add_generation_prompt=generate, **more, **self._arguments
             )
         except TemplateError as error:
             roles = ", ".join(turn["role"] for turn in turns)
@@ -215,11 +269,21 @@ def _split(text: str, marks: Sequence[str], roles: Sequence[str], where: str) ->
     return (*pieces, text), order
 
 
-def _fill(skeleton: _Skeleton, contents: Sequence[str]) -> Rendering:
-    spans: dict[int, tuple[int, int]] = {}
-    text = skeleton.pieces[0]
+def _fill(skeleton: Skeleton, contents: tuple[str, ...]) -> Rendering:
+    spans = [(0, 0)] * len(contents)
+    parts, end = [skeleton.pieces[0]], len(skeleton.pieces[0])
     for index, piece in zip(skeleton.order, skeleton.pieces[1:], strict=True):
-        spans[index] = (len(text), len(text) + len(contents[index]))
-        text += contents[index] + piece
-    asked = 0 if skeleton.unasked is None else spans[len(contents) - 1][0] - skeleton.unasked
-    return Rendering(text, tuple(spans[index] for index in range(len(contents))), asked)
+        content = contents[index]
+        start, end = end, end + len(content)
+        spans[index] = (start, end)
+        end += len(piece)
+        parts += (content, piece)
+    asked = 0 if skeleton.unasked is None else spans[-1][0] - skeleton.unasked
+    return Rendering("".join(parts), tuple(spans), asked, skeleton, contents)
+
+
+def _turns(messages: Sequence[Message], *, merge: bool) -> list[dict[str, str]]:
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    if not merge:
+        return turns
+    return [{"role": USER, "content": turns[0]["content"] + MERGE + turns[1]["content"]}, *turns[2:]]

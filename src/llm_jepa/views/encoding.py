@@ -69,13 +69,27 @@ class Encoder:
         line, letter, both = (found.ids for found in self.encode(["\n", "a", "\na"]))
         self._spaced = both != line + letter
 
+    @property
+    def spaced(self) -> bool:
+        """Whether the tokenizer begins every text with a space of its own."""
+        return self._spaced
+
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Return the tokens of every text."""
+        encoded = self._cleared().encode_batch(list(texts), add_special_tokens=False)
+        return [Encoded(item.ids, item.offsets) for item in encoded]
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of every text without their places, which takes a fifth less time."""
+        return [item.ids for item in self._cleared().encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def _cleared(self) -> Backend:
+        """Return the tokenizer without the settings that a call of it by somebody else left behind."""
         backend = self._backend
-        backend.no_padding()  # a call of the tokenizer by somebody else leaves its settings behind
+        backend.no_padding()
         backend.no_truncation()
         backend.encode_special_tokens = False
-        return [Encoded(item.ids, item.offsets) for item in backend.encode_batch(list(texts), add_special_tokens=False)]
+        return backend
 
     def conversations(self, renderings: Sequence[Rendering]) -> list[Encoded]:
         """Return the tokens of every rendering, those of its prompt first and by themselves.

@@ -16,6 +16,7 @@ from llm_jepa.errors import UserError
 from llm_jepa.records import Example, Message, View
 from llm_jepa.views.chat import ChatRenderer, Rendering
 from llm_jepa.views.encoding import Encoded, Encoder
+from llm_jepa.views.locating import Located, Locator
 from llm_jepa.views.predictor import PredictorTokens
 from llm_jepa.views.special import eos_id, pad_id
 
@@ -112,6 +113,9 @@ class Sample:
     predictor: tuple[int, ...] = ()
 
 
+_NOTHING = TokenView((), ())
+
+
 class Tokenizer:
     """Turns examples into samples with one tokenizer and its chat template.
 
@@ -148,6 +152,7 @@ class Tokenizer:
         self.tokenizer = tokenizer
         self.renderer = ChatRenderer(tokenizer, arguments)
         self._encoder = Encoder(tokenizer)
+        self._locator = Locator(tokenizer, self._encoder)
         self._labels = labels
         self._framed, self._whole = framed, whole_rendering
         self._predictor = predictor
@@ -180,26 +185,25 @@ class Tokenizer:
         return self.renderer.prompt(example.prompt, where=example.name)
 
     def _chunk(self, examples: Sequence[Example]) -> Iterator[Sample]:
-        renderings = [self._rendering(example) for example in examples]
+        talks = [example for example in examples if example.messages]
+        renderings = self.renderer.render_all(
+            [example.messages for example in talks], where=[example.name for example in talks]
+        )
         if self._whole:
-            renderings = [replace(rendering, asked=0) for rendering in renderings]
+            renderings = [replace(rendering, asked=0, skeleton=None) for rendering in renderings]
+        located = iter(self._locator.conversations(renderings))
         pending = [(view, example.name) for example in examples for view in example.views if self._is_alone(view)]
         made = iter(self._views(pending))
-        for example, rendering, tokens in zip(examples, renderings, self._encoder.conversations(renderings), strict=True):
-            alone = [next(made) if self._is_alone(view) else TokenView((), ()) for view in example.views]
+        for example in examples:
+            alone = [next(made) if self._is_alone(view) else _NOTHING for view in example.views]
             if example.messages:
-                yield self._conversation(example, rendering, tokens.behind(self._added), alone)
+                yield self._conversation(example, next(located).behind(self._added), alone)
             else:
                 yield self._group(example, alone)
 
     def _is_alone(self, view: View) -> bool:
         """Return whether the view is tokenised by itself; else its tokens are a part of the trained sequence's."""
         return self._framed or view.message is None
-
-    def _rendering(self, example: Example) -> Rendering:
-        if not example.messages:
-            return Rendering("", ())
-        return self.renderer.render(example.messages, where=example.name)
 
     def _views(self, views: Sequence[tuple[View, str]]) -> list[TokenView]:
         """Return views that are tokenised by themselves, with [PRED] tokens in their text too where it takes any."""
@@ -224,24 +228,28 @@ class Tokenizer:
             return Rendering(view.content, ((0, len(view.content)),))
         return self.renderer.alone(Message(role=view.role, content=view.content), where=where)
 
-    def _conversation(self, example: Example, rendering: Rendering, tokens: Encoded, alone: Sequence[TokenView]) -> Sample:
-        spans = [tokens.span(*span) for span in rendering.spans]
-        sequence = self._trained(tokens, spans[-1], example.name)
+    def _conversation(self, example: Example, tokens: Located, alone: Sequence[TokenView]) -> Sample:
+        sequence = self._trained(tokens, example.name)
+        ids, spans = sequence.ids, tokens.spans
         located = [None if view.message is None else spans[view.message] for view in example.views]
-        if any(span and span[0] == span[1] for span in located):
-            raise UserError(f"{example.name}: a view has no token of its own; give it some text")
-        earliest = min((span[0] for span in located if span), default=-1)
-        views = tuple(
-            _within(view, sequence.ids, span, first=span[0] == earliest) if span else view
-            for view, span in zip(alone, located, strict=True)
-        )
-        return Sample(example.name, (sequence,), views, self._ids)
+        earliest = min([span[0] for span in located if span], default=-1)
+        views: list[TokenView] = []
+        for view, span in zip(alone, located, strict=True):
+            if span is None:
+                views.append(view)
+                continue
+            start, end = span
+            if start == end:
+                raise UserError(f"{example.name}: a view has no token of its own; give it some text")
+            place = 0 if start == earliest else None
+            views.append(TokenView(ids[start:end], view.framed, view.frame, view.tail, view.marked, place, start, end))
+        return Sample(example.name, (sequence,), tuple(views), self._ids)
 
-    def _trained(self, tokens: Encoded, answer: tuple[int, int], where: str) -> TokenSequence:
-        start, end = answer
+    def _trained(self, tokens: Located, where: str) -> TokenSequence:
+        start, end = tokens.spans[-1]
         if end <= start:
             raise UserError(f"{where}: the answer has no token of its own; give it some text")
-        stop = next((index for index in range(end, len(tokens.ids)) if tokens.ids[index] in self._special), None)
+        stop = next((index for index, token in enumerate(tokens.ids[end:], end) if token in self._special), None)
         if stop is None:
             ids = (*tokens.ids[:end], self._eos)
             return TokenSequence(ids, self._mark(ids, start))
@@ -274,8 +282,3 @@ def _alone(rendering: Rendering, tokens: Encoded, where: str) -> TokenView:
         raise UserError(f"{where}: a view has no token of its own; give it some text")
     ids = tuple(tokens.ids)
     return TokenView(ids[start:end], ids[:end], start, ids[end:])
-
-
-def _within(view: TokenView, ids: tuple[int, ...], span: tuple[int, int], *, first: bool) -> TokenView:
-    start, end = span
-    return replace(view, ids=ids[start:end], sequence=0 if first else None, start=start, end=end)
