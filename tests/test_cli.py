@@ -65,7 +65,7 @@ def test_every_verb_explains_itself(verb: str, flag: str, capsys: pytest.Capture
     assert not shown.err
 
 
-@pytest.mark.parametrize(("verb", "most"), [("evaluate", 8), ("export", 3)])
+@pytest.mark.parametrize(("verb", "most"), [("evaluate", 9), ("export", 4)])
 def test_a_verb_has_few_options(verb: str, most: int, capsys: pytest.CaptureFixture[str]) -> None:
     main([verb, "--help"])
     options = set(re.findall(r"^  (--\w+)", capsys.readouterr().out, flags=re.MULTILINE))
@@ -74,9 +74,9 @@ def test_a_verb_has_few_options(verb: str, most: int, capsys: pytest.CaptureFixt
         == {
             "evaluate": {
                 *("--output", "--limit", "--split", "--folder", "--max_new_tokens", "--batch_size"),
-                *("--scorer", "--backend"),
+                *("--scorer", "--backend", "--trust_code"),
             },
-            "export": {"--checkpoint", "--overwrite", "--adapter"},
+            "export": {"--checkpoint", "--overwrite", "--adapter", "--trust_code"},
         }[verb]
     )
     assert len(options) == most
@@ -94,8 +94,8 @@ def prepare(folder: Path) -> None:
 
 MISTAKES = {
     "unknown verb": ("evalute", "unknown command 'evalute'; did you mean 'evaluate'?"),
-    "evaluate nothing": ("evaluate", "arguments are required"),
-    "evaluate on nothing": ("evaluate model", "arguments are required: data"),
+    "evaluate nothing": ("evaluate", "model, data are missing"),
+    "evaluate on nothing": ("evaluate model", "data is missing"),
     "no such model": ("evaluate ./nowhere rows.jsonl", "there is no such folder"),
     "no such hub model": ("evaluate some/model rows.jsonl", "check the name and the network"),
     "no such GGUF": ("evaluate nowhere.gguf rows.jsonl", "there is no file 'nowhere.gguf'"),
@@ -110,8 +110,8 @@ MISTAKES = {
     "an option cut short": ("evaluate model rows.jsonl --lim 3", "unrecognized arguments: --lim"),
     "an option without value": ("evaluate model rows.jsonl --limit", "--limit: expected one argument"),
     "foreign output": ("evaluate model rows.jsonl --output model", "not empty and holds no evaluation"),
-    "export nothing": ("export", "arguments are required"),
-    "export nowhere": ("export run", "arguments are required: folder"),
+    "export nothing": ("export", "run, folder are missing"),
+    "export nowhere": ("export run", "folder is missing"),
     "no such run": ("export nowhere out", "there is no folder 'nowhere'"),
     "no run": ("export model out", "holds no run (no config.yaml)"),
     "no checkpoint": ("export run out", "no checkpoint yet; give its train command again"),
@@ -144,7 +144,7 @@ def test_a_damaged_config_of_a_run_is_told(here: Path, capsys: pytest.CaptureFix
     (here / "run" / "config.yaml").write_text("output: run\nmodell: {}\n")
     capsys.readouterr()
     assert main(["export", "run", "out"]) == 2
-    assert capsys.readouterr().err.startswith("error: config: ")
+    assert capsys.readouterr().err.startswith("error: run/config.yaml: config: data.train is missing")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT])

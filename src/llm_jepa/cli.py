@@ -129,7 +129,9 @@ def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
 
 
 def _fail(sentence: str) -> int:
-    sys.stderr.write(f"error: {sentence}\n")
+    """Print what is wrong; names and contents of files are the user's or a stranger's, and rule no terminal."""
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in sentence)
+    sys.stderr.write(f"error: {shown}\n")
     return 2
 
 

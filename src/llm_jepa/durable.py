@@ -9,13 +9,14 @@ from pathlib import Path
 
 
 def write(path: Path, text: str) -> None:
-    """Write a UTF-8 file whole or not at all.
+    """Write a UTF-8 file whole or not at all; a link in its place, or in that of its draft, is replaced and not followed.
 
     Raises:
         OSError: it cannot be written; what was there stays.
     """
     part = path.with_name(path.name + ".partial")
-    with part.open("w", encoding="utf-8") as file:
+    part.unlink(missing_ok=True)
+    with part.open("x", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -147,7 +147,7 @@ def test_progress_tells_the_time_left(here: Path, monkeypatch: pytest.MonkeyPatc
         consoles.append(Console(**options, force_terminal=True, width=120, record=True))
         return consoles[-1]
 
-    monkeypatch.setattr(evaluating, "Console", terminal)
+    monkeypatch.setattr(evaluating, "Screen", terminal)
     evaluate(["run", "more.jsonl", "--batch_size", "1"])
     shown = consoles[0].export_text()
     assert "generating 5 answers" in shown
@@ -228,7 +228,7 @@ MISTAKES = {
     "no limit": (["run", "rows.jsonl", "--limit", "0"], "--limit: '0' is no whole number of at least 1"),
     "a word for a number": (["run", "rows.jsonl", "--batch_size", "many"], "--batch_size: 'many' is no whole number"),
     "unknown option": (["run", "rows.jsonl", "--batchsize", "2"], "unrecognized arguments: --batchsize"),
-    "no data given": (["run"], "required: data"),
+    "no data given": (["run"], "data is missing"),
     "foreign folder": (["run", "rows.jsonl", "--output", "run"], "not empty and holds no evaluation; give another folder"),
     "a file as output": (["run", "rows.jsonl", "--output", "rows.jsonl"], "is no folder and cannot become one"),
     "below a file": (["run", "rows.jsonl", "--output", "rows.jsonl/x"], "is no folder and cannot become one"),
@@ -247,7 +247,7 @@ def test_a_mistake_is_told_in_one_sentence(here: Path, mistake: str) -> None:
 def test_damaged_settings_are_told(here: Path) -> None:
     evaluate(["run", "rows.jsonl"])
     Path("run/evaluation-rows", SETTINGS).write_text("[1, 2]")
-    with pytest.raises(UserError, match=r"evaluation-settings\.json: no JSON object"):
+    with pytest.raises(UserError, match=r"evaluation-settings\.json: a JSON object is wanted, this is a list"):
         evaluate(["run", "rows.jsonl"])
 
 

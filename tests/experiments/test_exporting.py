@@ -209,7 +209,7 @@ def test_a_failure_leaves_what_was_there(runs: Runs, tmp_path: Path) -> None:
     (broken / "checkpoints" / "checkpoint-12" / "model.safetensors").write_bytes(b"torn")
     export([str(broken), str(out)])
     before = sorted(path.name for path in out.iterdir())
-    with pytest.raises(UserError, match="a safetensors file is damaged"):
+    with pytest.raises(UserError, match="is damaged"):
         export([str(broken), str(out), "--checkpoint", "12", "--overwrite"])
     assert sorted(path.name for path in out.iterdir()) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]

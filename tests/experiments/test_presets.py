@@ -132,7 +132,7 @@ def test_random_weights_are_known_by_their_tokenizer():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--preset", "paper"), r"^config: preset: .*correct,paper_code.*paper$"),
+        (("--preset", "paper"), r"^config: preset: it is one of correct, paper_code, got: paper$"),
         (("--presets", "paper_code"), r"^config: there is no field 'presets'; did you mean 'preset'\?$"),
         (("--layout.shared", "true"), r"last_token counts in framed views of their own"),
     ],

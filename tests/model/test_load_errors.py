@@ -115,7 +115,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty weights": (cut("model.safetensors", 0), "a safetensors file is damaged or not whole"),
     "no weights": (without("model.safetensors"), "the folder has no weights"),
     "no config": (without("config.json"), "the folder has no config.json, so it is no Hugging Face model"),
-    "torn config": (cut("config.json", 20), "config.json' is not a valid JSON file"),
+    "torn config": (cut("config.json", 20), "its config.json is damaged or not whole"),
     "other shapes": (
         lambda folder: change(folder, hidden_size=32),
         "the weights have other shapes than its config.json says",

@@ -123,8 +123,9 @@ def test_csv_cells_that_look_like_something_else_stay_texts():
     assert [example.extra for example in examples] == [{"n": "007"}, {"n": ""}]
 
 
-def test_a_repeated_key_counts_as_its_last_value():
-    assert pairs(read_examples(write("d.jsonl", '{"text": "a", "text": "b", "code": "c"}'))) == [("b", "c")]
+def test_a_repeated_key_is_refused_since_one_of_its_values_would_be_lost():
+    with pytest.raises(UserError, match=r"^d\.jsonl:1: not valid JSON \(the key 'text' is there twice\); correct it$"):
+        read_examples(write("d.jsonl", '{"text": "a", "text": "b", "code": "c"}'))
 
 
 def test_columns_and_system_message_are_applied():

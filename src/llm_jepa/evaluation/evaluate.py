@@ -84,7 +84,7 @@ def _parse(line: bytes, where: str) -> Prediction:
     remedy = "remove the line and run the evaluation again"
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: no JSON object ({error}); {remedy}") from None
     likelihoods = row.pop(_LIKELIHOODS, {}) if isinstance(row, dict) else {}
     if not isinstance(row, dict) or {key: type(value) for key, value in row.items()} != _KINDS:
@@ -126,6 +126,8 @@ def _resume(folder: Path, by_name: Mapping[str, EvaluationItem]) -> dict[str, Pr
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / PREDICTIONS
+    if path.is_symlink():
+        raise UserError(f"{path}: it is a link, and answers are only added to an evaluation's own file; remove it")
     if not path.exists():
         return {}
     data = path.read_bytes()

@@ -1,12 +1,13 @@
 """What the verbs of the command line share: parsing, help, paths."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from llm_jepa.errors import UserError
+from llm_jepa.experiments.parser_errors import sentence
 
 
 class Count:
@@ -33,12 +34,26 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
     return any(argument in ("-h", "--help") for argument in arguments)
 
 
-def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Namespace:
-    """Parse the few options of a verb; what is wrong becomes one sentence."""
+def parse(
+    parser: ArgumentParser, arguments: Sequence[str], *, choices: Mapping[str, Sequence[str]] | None = None
+) -> Namespace:
+    """Parse the few options of a verb; what is wrong becomes one sentence.
+
+    Args:
+        parser: of the verb.
+        arguments: the command line after it.
+        choices: by the name of an option that takes a class, what there is to choose from.
+    """
     try:
         return parser.parse_args(list(arguments))
     except ArgumentError as error:
-        raise UserError(" ".join(line.strip() for line in str(error).splitlines() if line.strip())) from error
+        raise UserError(sentence(error, choices=choices or {})) from error
+
+
+def add_trust(parser: ArgumentParser) -> None:
+    """Add the option that lets a verb run the code that a run folder names; without it such a folder is refused."""
+    what = "Run code that a run folder names: classes of other packages, and code that comes with its model. Read it first."
+    parser.add_argument("--trust_code", action="store_true", help=what)
 
 
 def existing_folder(name: str) -> Path:
@@ -62,4 +77,4 @@ def split_options(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> 
     try:
         return parser.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
-        raise UserError(" ".join(str(error).split())) from error
+        raise UserError(sentence(error)) from error

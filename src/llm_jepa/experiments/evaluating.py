@@ -10,21 +10,22 @@ from typing import Any
 
 import torch
 from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
 
 from llm_jepa.errors import UserError
+from llm_jepa.evaluation.answerer import Answerer, EvaluationItem
 from llm_jepa.evaluation.evaluate import evaluate as predict
 from llm_jepa.experiments.answers import Limits, answer_limit, chooses, scorer_of, stops
 from llm_jepa.experiments.backends import Asking, Backend, make_answerer
-from llm_jepa.experiments.commands import Count, asks_for_help, parse
-from llm_jepa.experiments.config import load_experiment, plain
-from llm_jepa.experiments.evaluation_folder import RESULT, finished, open_folder, weights_fingerprint
+from llm_jepa.experiments.commands import Count, add_trust, asks_for_help, parse
+from llm_jepa.experiments.config import CHOICES, plain, read_experiment
+from llm_jepa.experiments.evaluation_folder import RESULT, begin_folder, check_folder, finished, weights_fingerprint
 from llm_jepa.experiments.experiment import NL_REGEX, Data, Evaluation
 from llm_jepa.experiments.files import environment, write_json
 from llm_jepa.experiments.named_data import read_named
 from llm_jepa.experiments.progress import live
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.scores import intervals, scores, table, verdicts
+from llm_jepa.experiments.screen import Screen
 from llm_jepa.experiments.show import Show
 from llm_jepa.experiments.subjects import exported, finished_run
 from llm_jepa.model.load import ModelConfig, load_model, load_tokenizer
@@ -61,14 +62,14 @@ def evaluate(arguments: Sequence[str]) -> int:
     if asks_for_help(arguments):
         parser.print_help()
         return 0
-    options = parser.instantiate(parse(parser, arguments))
-    console = Console(stderr=True)
+    options = parser.instantiate(parse(parser, arguments, choices=CHOICES))
+    console = Screen(stderr=True)
     quiet_libraries(console)
-    subject = _subject(options.model)
+    subject = _subject(options.model, trusted=options.trust_code)
     folder = Path(options.output or f"{subject.output}-{_stem(options.data)}")
     with live(console) as show:
         scorer, result = _evaluate(subject, options, folder, show)
-    Console().print(table(scorer, result))
+    Screen().print(table(scorer, result))
     console.print(f"{folder / RESULT} holds the scores, and predictions.jsonl beside it the answers", markup=False)
     return 0
 
@@ -92,10 +93,11 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--batch_size", type=number, metavar="N", help="Answers made at a time; the run's, or 32.")
     parser.add_argument("--scorer", type=Scorer | None, help="What judges: one of the scorers instead of the task's own.")
     parser.add_argument("--backend", type=Backend, default=Backend.transformers, help="What generates.")
+    add_trust(parser)
     return parser
 
 
-def _subject(name: str) -> Subject:
+def _subject(name: str, *, trusted: bool) -> Subject:
     """Return what `name` stands for; whether a model can be loaded from there shows later."""
     run = finished_run(name)
     if run is None:
@@ -105,7 +107,7 @@ def _subject(name: str) -> Subject:
             evaluation=Evaluation(),
             output=f"evaluation-{_stem(name)}",
         )
-    experiment = load_experiment(run.config.read_text(encoding="utf-8"))
+    experiment = read_experiment(run.config, trusted=trusted)
     return Subject(
         model=exported(experiment.model, run),
         data=experiment.data,
@@ -139,11 +141,13 @@ def _evaluate(subject: Subject, options: Namespace, folder: Path, show: Show) ->
         "max_new_tokens": limits.max_new_tokens,
         "stop_ids": list(limits.stop_ids),
     }
-    open_folder(folder, settings)
+    check_folder(folder, settings)
     if (before := finished(folder, scorer=plain(scorer))) is not None:
         show.say("this evaluation is finished; nothing is generated again")
         return scorer, before
-    predictions = _predict(asking, options.backend, examples, folder, show)
+    answering = _answering(asking, options.backend, examples)
+    begin_folder(folder, settings)
+    predictions = _predict(asking, answering, folder, show)
     found = verdicts(scorer, examples, predictions)
     versions = environment({"evaluated": fingerprint(examples)})
     result = {**scores(scorer, found, predictions), **intervals(scorer, found), **settings}
@@ -194,13 +198,24 @@ def _examples(data: Data, options: Namespace) -> tuple[Example, ...]:
     return examples
 
 
-def _predict(asking: Asking, backend: Backend, examples: Sequence[Example], folder: Path, show: Show) -> list[Prediction]:
-    """Answer the examples; what is finished is kept in the folder."""
+def _answering(
+    asking: Asking, backend: Backend, examples: Sequence[Example]
+) -> tuple[Answerer[Any], Sequence[EvaluationItem]]:
+    """Return what answers the examples and what it asks, after making sure that it can; nothing is written yet."""
     known = input_embedding(asking.model).num_embeddings
     if max(max(asking.tokenizer.prompt_ids(example)) for example in examples) >= known:
         raise UserError(f"the tokenizer has tokens that the model lacks (it knows {known}); they do not belong together")
     answers = make_answerer(backend, asking, examples)
     items = answers.items(asking.tokenizer, examples)
+    answers.check(items)
+    return answers, items
+
+
+def _predict(
+    asking: Asking, answering: tuple[Answerer[Any], Sequence[EvaluationItem]], folder: Path, show: Show
+) -> list[Prediction]:
+    """Answer the examples; what is finished is kept in the folder."""
+    answers, items = answering
     show.say(f"{'weighing' if chooses(asking.scorer) else 'generating'} {len(items)} answers")
     try:
         return predict(answers, items, folder=folder, progress=show.evaluate)

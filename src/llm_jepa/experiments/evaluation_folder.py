@@ -6,7 +6,6 @@ evaluation.json            the scores, written last: a folder with it is finishe
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,11 @@ from torch import nn
 
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.files import write_json
+from llm_jepa.experiments.json_files import read_object
 
 SETTINGS, RESULT = "evaluation-settings.json", "evaluation.json"
 
+_REMEDY = "give another folder with `--output`, or move it away"
 _IDENTITY = {
     "weights": "of another model",
     "data_fingerprint": "of other examples",
@@ -30,30 +31,43 @@ _IDENTITY = {
 """The settings that must agree for an evaluation to go on, and what it is when one does not."""
 
 
-def open_folder(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Make the folder of an evaluation with these settings, or make sure that it is that.
+def check_folder(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Check that the folder is new or free, or holds the evaluation with these settings; nothing is written.
 
     Raises:
-        UserError: it holds something else, or cannot be made.
+        UserError: it holds something else, or is no folder.
     """
-    remedy = "give another folder with `--output`, or move it away"
+    path = folder / SETTINGS
+    try:
+        there = [entry for entry in folder.iterdir() if not entry.name.endswith(".partial")] if folder.exists() else []
+    except OSError as error:
+        raise _no_folder(folder) from error
+    if not path.exists():
+        if there:
+            raise UserError(f"output: '{folder}' is not empty and holds no evaluation; {_REMEDY}")
+        return
+    before = read_object(path, remedy=_REMEDY)
+    other = [what for name, what in _IDENTITY.items() if before.get(name) != settings[name]]
+    if other:
+        raise UserError(f"output: '{folder}' holds an evaluation {' and '.join(other)}; {_REMEDY}")
+
+
+def begin_folder(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Make the folder of an evaluation that `check_folder` let pass, and keep its settings there.
+
+    Raises:
+        UserError: it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"output: '{folder}' is no folder and cannot become one; {remedy}") from error
-    path = folder / SETTINGS
-    if not path.exists():
-        if any(not entry.name.endswith(".partial") for entry in folder.iterdir()):
-            raise UserError(f"output: '{folder}' is not empty and holds no evaluation; {remedy}")
-        write_json(path, settings)
-        return
-    try:
-        before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: no JSON object ({error}); {remedy}") from error
-    other = [what for name, what in _IDENTITY.items() if before.get(name) != settings[name]]
-    if other:
-        raise UserError(f"output: '{folder}' holds an evaluation {' and '.join(other)}; {remedy}")
+        raise _no_folder(folder) from error
+    if not (folder / SETTINGS).exists():
+        write_json(folder / SETTINGS, settings)
+
+
+def _no_folder(folder: Path) -> UserError:
+    return UserError(f"output: '{folder}' is no folder and cannot become one; {_REMEDY}")
 
 
 def finished(folder: Path, *, scorer: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -61,10 +75,7 @@ def finished(folder: Path, *, scorer: Mapping[str, Any]) -> dict[str, Any] | Non
     path = folder / RESULT
     if not path.exists():
         return None
-    try:
-        result = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: no JSON object ({error}); remove it, and the same command scores again") from error
+    result = read_object(path, remedy="remove it, and the same command scores again")
     return result if result.get("scorer") == scorer else None
 
 

@@ -1,5 +1,6 @@
 """`Experiment`: one frozen tree that describes a run completely."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from transformers import TrainingArguments
 
 from llm_jepa.errors import UserError, nearest
+from llm_jepa.experiments.training_values import check_training
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.objective.jepa import JEPA
 from llm_jepa.packing.collate import OverLength
@@ -29,11 +31,15 @@ TRAINING_DEFAULTS: Mapping[str, Any] = {
 }
 """What `training:` starts from; everything else is transformers' own default."""
 
+LARGEST_SEED = 2**32
+"""Seeds are below it: numpy's generator, which transformers seeds too, takes no others."""
+
 _OWNED = {
-    "output_dir": "output",
-    "seed": "seed",
+    "output_dir": "`output`",
+    "seed": "`seed`",
     "remove_unused_columns": "nothing: packed batches need every column",
-    "label_names": "labels",
+    "label_names": "`labels`",
+    "hub_token": "`hf auth login` or the variable HF_TOKEN: a config and a checkpoint are files that others may read",
 }
 
 
@@ -158,16 +164,19 @@ class Experiment:
 
     def __post_init__(self) -> None:
         """Check `training`, whose fields are transformers', and what ends it."""
-        if self.max_flops is not None and not self.max_flops > 0:
-            raise ValueError(f"max_flops is {self.max_flops}, but a training takes more than 0 operations")
+        if not 0 <= self.seed < LARGEST_SEED:
+            raise UserError(f"seed is {self.seed}, but a seed is 0 to {LARGEST_SEED - 1}")
+        if self.max_flops is not None and not 0 < self.max_flops < math.inf:
+            raise ValueError(f"max_flops is {self.max_flops}, but a training takes a finite number of operations above 0")
         if self.max_flops is not None and "max_steps" in self.training:
             raise UserError("max_flops and training.max_steps both say when training ends; give one of them")
         known = TrainingArguments.__dataclass_fields__
         for name in self.training:
             if name in _OWNED:
-                raise UserError(f"training.{name} is set by this program; use `{_OWNED[name]}`")
+                raise UserError(f"training.{name} is not set here; use {_OWNED[name]}")
             if name not in known:
                 raise UserError(f"training.{name} is no field of TrainingArguments{nearest(name, known)}")
+        check_training(self.training)
 
     def training_arguments(self, folder: str) -> TrainingArguments:
         """Return the arguments of transformers' Trainer.
@@ -181,4 +190,4 @@ class Experiment:
         try:
             return TrainingArguments(**chosen, remove_unused_columns=False)
         except (ValueError, TypeError, ImportError, OSError) as error:
-            raise UserError(f"training: transformers refuses these arguments: {error}") from error
+            raise UserError(f"training: transformers refuses these arguments: {' '.join(str(error).split())}") from error

@@ -4,7 +4,6 @@ A finished run's model is copied. A checkpoint is read back as it was saved: all
 config names and the adapter. The predictor slots stay behind in every case.
 """
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,18 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
-from rich.console import Console
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.card import adapter_card, model_card
-from llm_jepa.experiments.commands import asks_for_help, existing_folder, parse
-from llm_jepa.experiments.config import load_experiment
+from llm_jepa.experiments.commands import add_trust, asks_for_help, existing_folder, parse
+from llm_jepa.experiments.config import read_experiment
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.files import RunFolder, write_json
+from llm_jepa.experiments.json_files import read_object
 from llm_jepa.experiments.quiet import quiet_libraries
+from llm_jepa.experiments.results.run_records import read_results
+from llm_jepa.experiments.screen import Screen
 from llm_jepa.model.export import export as write_model
 from llm_jepa.model.export import stop_ids, whole_folder
 from llm_jepa.model.load import load_model, load_tokenizer
@@ -59,12 +60,12 @@ def export(arguments: Sequence[str]) -> int:
         parser.print_help()
         return 0
     options = parse(parser, arguments)
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     quiet_libraries(console)
     run = RunFolder(existing_folder(options.run))
     if not run.config.is_file():
         raise UserError(f"'{options.run}' holds no run (no config.yaml); give the folder that `llm-jepa train` wrote")
-    experiment = load_experiment(run.config.read_text(encoding="utf-8"))
+    experiment = read_experiment(run.config, trusted=options.trust_code)
     if options.adapter and experiment.model.lora is None:
         raise UserError(f"'{options.run}' trained all weights, so there is no adapter; leave `--adapter` out")
     target = _target(run, Path(options.folder), overwrite=options.overwrite)
@@ -73,6 +74,7 @@ def export(arguments: Sequence[str]) -> int:
         with whole_folder(target, overwrite=options.overwrite) as part:
             _write_adapter(experiment, source, part)
     elif source.step is None:
+        _check_links(source.folder)
         with whole_folder(target, overwrite=options.overwrite) as part:
             shutil.copytree(source.folder, part, dirs_exist_ok=True)
     else:
@@ -95,6 +97,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--checkpoint", metavar="N", help="Take the checkpoint of this step; else the end or the latest.")
     parser.add_argument("--overwrite", action="store_true", help="Replace the model that FOLDER holds.")
     parser.add_argument("--adapter", action="store_true", help="Write the LoRA adapter alone, for use with peft.")
+    add_trust(parser)
     return parser
 
 
@@ -113,10 +116,11 @@ def _target(run: RunFolder, folder: Path, *, overwrite: bool) -> Path:
 
 def _source(run: RunFolder, experiment: Experiment, step: str | None, *, adapter: bool) -> Source:
     """Return the weights that the options ask for."""
-    results = json.loads(run.results.read_text(encoding="utf-8")) if run.results.exists() else {}
+    results = read_results(run.results) if run.results.exists() else {}
     if step is None and results and not adapter and (run.model / "config.json").is_file():
         return Source(run.model, None, results)
-    there = {path.name.rpartition("-")[2]: path for path in run.checkpoints.glob("checkpoint-[0-9]*")}
+    named = {path.name.rpartition("-")[2]: path for path in run.checkpoints.glob("checkpoint-[0-9]*")}
+    there = {number: path for number, path in named.items() if number.isdecimal()}
     listed = ", ".join(sorted(there, key=int)) or "none"
     if step is not None:
         if step not in there:
@@ -129,7 +133,7 @@ def _source(run: RunFolder, experiment: Experiment, step: str | None, *, adapter
         raise UserError(f"'{run.root}' has no checkpoint yet; give its train command again")
     if not results:
         return Source(latest, int(latest.name.rpartition("-")[2]), {})
-    final = str(_final_step(experiment, latest, results))
+    final = _final_step(experiment, latest, results)
     if final not in there:
         raise UserError(
             f"'{run.root}' kept no checkpoint of its last step {final}; choose one with `--checkpoint` (there are: {listed})"
@@ -137,11 +141,18 @@ def _source(run: RunFolder, experiment: Experiment, step: str | None, *, adapter
     return Source(there[final], int(final), results)
 
 
-def _final_step(experiment: Experiment, latest: Path, results: Mapping[str, Any]) -> int:
+def _check_links(folder: Path) -> None:
+    """Refuse links: a model folder that is copied and published must not carry a file of this machine along."""
+    found = next((path for path in folder.rglob("*") if path.is_symlink()), None)
+    if found is not None:
+        raise UserError(f"'{found}' is a link, and an exported folder holds its own files; put the file in its place")
+
+
+def _final_step(experiment: Experiment, latest: Path, results: Mapping[str, Any]) -> str:
     """Return the step whose weights became the run's model."""
     if experiment.training.get("load_best_model_at_end"):
-        return json.loads((latest / "trainer_state.json").read_text(encoding="utf-8"))["best_global_step"]
-    return results["steps"]
+        return str(read_object(latest / "trainer_state.json").get("best_global_step"))
+    return str(results.get("steps"))
 
 
 def _write_checkpoint(experiment: Experiment, source: Source, target: Path, *, overwrite: bool) -> None:
@@ -200,8 +211,8 @@ def _write_plain_adapter(checkpoint: Path, folder: Path, *, base: str | None, re
     if not (weights.is_file() and config.is_file()):
         raise UserError(f"'{checkpoint}' holds no adapter as safetensors; choose another with `--checkpoint`")
     kept = {name: value for name, value in load_file(weights).items() if NAME not in name.split(".")}
-    settings = json.loads(config.read_text(encoding="utf-8"))
-    others = [name for name in settings["modules_to_save"] or () if name != NAME]
+    settings = read_object(config)
+    others = [name for name in settings.get("modules_to_save") or () if name != NAME]
     settings |= {"modules_to_save": others or None, "base_model_name_or_path": base, "revision": revision}
     save_file(kept, folder / ADAPTER, metadata={"format": "pt"})
     write_json(folder / ADAPTER_CONFIG, settings)

@@ -122,7 +122,11 @@ def begin_run(run: RunFolder, config: str, *, overwrite: bool) -> None:
         UserError: it cannot be written.
     """
     try:
-        if overwrite and run.config.exists() and (run.results.exists() or run.config.read_text("utf-8") != config):
+        if (
+            overwrite
+            and run.config.exists()
+            and (run.results.exists() or run.config.read_text("utf-8", errors="replace") != config)
+        ):
             _remove(run)
         run.root.mkdir(parents=True, exist_ok=True)
         write(run.config, config)
@@ -133,7 +137,10 @@ def begin_run(run: RunFolder, config: str, *, overwrite: bool) -> None:
 def _check_same(run: RunFolder, config: str) -> None:
     if not run.config.exists():
         raise UserError(f"output: '{run.root}' is not empty and holds no run; give another folder")
-    before = run.config.read_text(encoding="utf-8")
+    try:
+        before = run.config.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{run.config}: is damaged; restore it, give another folder, or `--overwrite`") from error
     begun = (run.checkpoints, run.metrics, run.results)
     if before == config or not any(path.exists() for path in begun):
         return

@@ -1,5 +1,6 @@
 """What a run works on: examples read, tokenizer loaded, samples made. Needs no model weights."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -85,7 +86,7 @@ def source_of(data: Data, split: str) -> str | None:
     """
     named = {TRAIN: data.train, VALIDATION: data.validation, TEST: data.test}[split]
     if named is not None or data.train == NL_REGEX:
-        return named or NL_REGEX
+        return NL_REGEX if named is None else named
     task = find_task(data.train)
     return data.train if task is not None and _part(data, split) in (VALIDATION, *task.splits) else None
 
@@ -116,11 +117,16 @@ def prepare_material(experiment: Experiment, examples: Examples | None = None) -
     _check_views(experiment, train)
     if experiment.data.shuffle_pairs:
         train = shuffle_pairs(train, seed=experiment.seed)
+    validation = list(tokenizer.samples(examples.validation))
+    if experiment.training.get("eval_strategy", "no") not in ("no", False) and not validation:
+        raise UserError(
+            "training.eval_strategy looks at validation rows, and there are none; set data.validation, or leave it out"
+        )
     return Material(
         examples,
         tokenizer,
         train,
-        list(tokenizer.samples(examples.validation)),
+        validation,
         list(tokenizer.samples(examples.test)),
     )
 
@@ -173,7 +179,7 @@ def read_split(data: Data, split: str) -> tuple[Example, ...]:
         task = task if size is None else replace(task, validation=replace(task.validation, size=size))
         return draw(read_task(task, part, folder=Path(data.folder)), limit)
     # A split names a part of a Hugging Face data set; a file or folder is taken whole.
-    return draw(read_examples(source, columns=data.columns, split=None if Path(source).exists() else part), limit)
+    return draw(read_examples(source, columns=data.columns, split=None if os.path.exists(source) else part), limit)
 
 
 def _has_roles(example: Example) -> bool:

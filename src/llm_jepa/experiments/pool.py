@@ -24,6 +24,7 @@ from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.interruption import Interrupted
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.run import run_experiment
+from llm_jepa.experiments.screen import Screen
 from llm_jepa.experiments.show import Show
 from llm_jepa.training.deadline import NEVER, Deadline
 
@@ -137,7 +138,7 @@ def _progress(console: Console) -> Progress:
 def _start(threads: int) -> None:
     signal.signal(signal.SIGTERM, terminate)
     torch.set_num_threads(threads)
-    quiet_libraries(Console(stderr=True))
+    quiet_libraries(Screen(stderr=True))
 
 
 def _work(job: Job, news: Any, begin: Deadline, deadline: Deadline) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_jepa.errors import UserError
-from llm_jepa.experiments.config import load_experiment
+from llm_jepa.experiments.config import read_experiment
 from llm_jepa.experiments.experiment import NL_REGEX, Data, Experiment, Packing
 from llm_jepa.experiments.files import RunFolder
 from llm_jepa.experiments.report.differences import visible
@@ -40,17 +40,21 @@ class Subject:
     remark: str = ""
 
 
-def subjects(names: Sequence[str]) -> tuple[Subject, ...]:
+def subjects(names: Sequence[str], *, trusted: bool = False) -> tuple[Subject, ...]:
     """Return what the names stand for, in their order: run folders, model folders, names on the hub, .gguf files.
 
+    Args:
+        names: of the models.
+        trusted: code that a run folder names may be run.
+
     Raises:
-        UserError: a name is given twice, or a run has no model yet or a damaged config.
+        UserError: a name is given twice, or a run has no model yet, a damaged config, or code that is not trusted.
     """
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UserError(f"'{twice}' is given twice; give every model once")
     runs = {name: run for name in names if (run := finished_run(name)) is not None}
-    trained = {name: load_experiment(run.config.read_text(encoding="utf-8")) for name, run in runs.items()}
+    trained = {name: read_experiment(run.config, trusted=trusted) for name, run in runs.items()}
     first = next(iter(trained.values()), None)
     labels = _labels(names, list(runs))
     return tuple(

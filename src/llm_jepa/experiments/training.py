@@ -3,8 +3,6 @@
 import argparse
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from llm_jepa.experiments.commands import asks_for_help, config_first, split_options
 from llm_jepa.experiments.config import experiment_parser, parse_experiment
 from llm_jepa.experiments.interruption import Interrupted
@@ -12,6 +10,7 @@ from llm_jepa.experiments.minutes import add_minutes, deadline
 from llm_jepa.experiments.progress import live
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.run import run_experiment
+from llm_jepa.experiments.screen import Screen
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -26,7 +25,7 @@ def train(arguments: Sequence[str]) -> int:
     options, config = split_options(_parser(), config_first(arguments))
     ends = deadline(options)
     experiment = parse_experiment(config)
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     quiet_libraries(console)
     try:
         with live(console) as show:

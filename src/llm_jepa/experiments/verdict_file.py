@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llm_jepa.durable import write
 from llm_jepa.errors import UserError
-from llm_jepa.experiments.results.run_records import json_object
+from llm_jepa.experiments.json_files import json_object
 from llm_jepa.records import Prediction
 from llm_jepa.scoring.scorer import Verdicts
 

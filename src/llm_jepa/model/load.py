@@ -1,16 +1,12 @@
 """Any Hugging Face causal language model, ready to be trained: from the hub, a folder, a GGUF file, or random weights."""
 
 import copy
-import struct
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -18,6 +14,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from llm_jepa.errors import UserError, nearest
 from llm_jepa.model import openelm
 from llm_jepa.model.attention import use_packed_attention
+from llm_jepa.model.load_errors import TROUBLE, explained, reason
 from llm_jepa.model.lora import LoRA, four_bit_config, keep_differentiable, with_adapters
 from llm_jepa.model.slots import add_slots, grow_vocabulary
 from llm_jepa.model.tokenizer import lent_tokenizer, set_template, train_tokenizer
@@ -27,33 +24,6 @@ openelm.register()
 
 _KINDS = (*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, openelm.OpenELMConfig.model_type)
 """Every `model_type` of a causal language model that can be built or loaded."""
-
-_TROUBLE = (
-    *(OSError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError, ImportError),
-    *(StrictDataclassError, SafetensorError, struct.error),
-)
-"""What transformers and the libraries below it raise for files and configs that they cannot read."""
-
-_CAUSES: Mapping[str, str] = {
-    "couldn't find them in the cached files": "no such folder here, the hub is not reached, and its local cache lacks it; "
-    "check the name and the network, or give a local folder",
-    "supported by the bitsandbytes": "bitsandbytes has no 4-bit weights for this device; set `model.lora.four_bit: false`",
-    "custom code": "it comes with code of its own; read that, and if you trust it set `model.trust_remote_code: true`",
-    "does not recognize this architecture": "its model_type is unknown to this version of transformers; a newer may know it",
-    "Unrecognized configuration class": "it is no causal language model, which predicts the next token",
-    "instantiate the backend tokenizer": "it has no tokenizer that can be read; name one with `model.tokenizer`",
-    "untagged enum": "its tokenizer.json is damaged or made by a newer version of `tokenizers`",
-    "deserializing header": "a safetensors file is damaged or not whole; download or copy it again",
-    "unpack_from requires": "it is no whole GGUF file; download or copy it again",
-    "ignore_mismatched_sizes": "the weights have other shapes than its config.json says; use the files that belong together",
-}
-"""Words of a library's error, and what they mean for the user."""
-
-_CONVERT = (
-    "its weights are not safetensors but pickle, which can run code when it is read. If you trust the source, convert it: "
-    '`python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; '
-    "[kind.from_pretrained('%s').save_pretrained('%s') for kind in (M, T)]\"`"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +112,7 @@ def load_tokenizer(config: ModelConfig, *, texts: Iterable[str] = (), needs_role
         tokenizer: PreTrainedTokenizerBase = lent or train_tokenizer(texts, size=config.vocabulary)
     else:
         where = _source(source, None if config.tokenizer else config.gguf) | {"revision": config.revision}
-        with _explained("tokenizer", source):
+        with explained("tokenizer", source):
             tokenizer = AutoTokenizer.from_pretrained(**where, trust_remote_code=config.trust_remote_code)
     set_template(tokenizer, config.template, needs_roles=needs_roles, model=config.name)
     if config.predictor is Predictor.vocabulary:
@@ -171,7 +141,7 @@ def load_model(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed:
         options["use_safetensors"] = True
     if config.lora is not None and config.lora.four_bit:
         options["quantization_config"] = four_bit_config(options["dtype"])
-    with _explained("model", config.name):
+    with explained("model", config.name):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             **where, revision=config.revision, output_loading_info=True, **options
         )
@@ -230,8 +200,8 @@ def _random(config: ModelConfig, tokenizer: PreTrainedTokenizerBase, seed: int) 
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             return AutoModelForCausalLM.from_config(shape, dtype=getattr(torch, config.dtype), **options)
-    except _TROUBLE as error:
-        raise UserError(f"model.config: transformers cannot build this {kind} model: {_reason(error)}") from error
+    except TROUBLE as error:
+        raise UserError(f"model.config: transformers cannot build this {kind} model: {reason(error)}") from error
 
 
 def _source(name: str, gguf: str | None) -> dict[str, Any]:
@@ -254,46 +224,3 @@ def _unquantised(model: PreTrainedModel, config: ModelConfig) -> PreTrainedModel
     plain.load_state_dict(model.state_dict())
     plain.generation_config = model.generation_config
     return plain
-
-
-@contextmanager
-def _explained(what: str, name: str) -> Iterator[None]:
-    """Turn what a library raises for unreadable files into one sentence."""
-    try:
-        yield
-    except Exception as error:
-        # `tokenizers` raises plain Exception; any other kind that is not listed is a fault of the program.
-        if not isinstance(error, _TROUBLE) and type(error) is not Exception:
-            raise
-        raise UserError(_cannot_load(what, name, error)) from error
-
-
-def _cannot_load(what: str, name: str, error: Exception) -> str:
-    path = Path(name)
-    if path.suffix == ".gguf" and not path.is_file():
-        return f"model.name: there is no file '{name}'"
-    known = next((cause for words, cause in _CAUSES.items() if words in str(error)), None)
-    return f"cannot load the {what} '{name}': {_misplaced(path, what, error) or known or _reason(error)}"
-
-
-def _misplaced(path: Path, what: str, error: Exception) -> str | None:
-    """Return what is wrong with the place itself, if that is what is wrong."""
-    if path.is_file() and path.suffix != ".gguf":
-        return "it is a file; give the folder that holds it"
-    if "Repo id must" in str(error):
-        return f"there is no such folder{nearest(path.name, [other.name for other in path.parent.glob('*')])}"
-    files = {file.name for file in path.glob("*")}
-    if path.is_dir() and not files & ({"config.json"} if what == "model" else {"config.json", "tokenizer.json"}):
-        inner = f"; did you mean '{path / 'model'}'?" if (path / "model" / "config.json").exists() else ""
-        return f"the folder has no config.json, so it is no Hugging Face model{inner}"
-    if "named model.safetensors" in str(error):
-        pickled = not files or any(name.endswith(".bin") for name in files)
-        return _CONVERT % (path, f"{path.name}-safetensors") if pickled else "the folder has no weights (model.safetensors)"
-    return None
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of an error, and the next where that one only introduces it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    reason = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    return f"{type(error).__name__} {reason}" if isinstance(error, KeyError) else reason

@@ -3,6 +3,7 @@
 Each is a value to put into the objective: `JEPA(distance=InfoNCE(temperature=0.07))`.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -103,8 +104,8 @@ class InfoNCE(Distance):
 
     def __post_init__(self) -> None:
         """Check the temperature."""
-        if not self.temperature > 0:
-            raise ValueError(f"temperature is {self.temperature}, but it divides similarities: give a number above 0")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature is {self.temperature}, but it divides similarities: give a finite number above 0")
 
     def __call__(
         self,

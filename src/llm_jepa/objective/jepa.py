@@ -1,5 +1,6 @@
 """The LLM-JEPA objective: named tensors in, named terms out. It knows no model and no trainer."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import Enum
@@ -139,8 +140,8 @@ class JEPA(Objective):
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.gamma < 0 or self.weight < 0:
-            raise ValueError(f"gamma is {self.gamma} and weight {self.weight}, but both are 0 or more")
+        if not (0 <= self.gamma < math.inf and 0 <= self.weight < math.inf):
+            raise ValueError(f"gamma is {self.gamma} and weight {self.weight}, but both are 0 or more, and finite")
         if not 0 <= self.dropout <= 1:
             raise ValueError(f"dropout is {self.dropout}, but a rate lies in 0..1")
 

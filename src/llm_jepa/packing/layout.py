@@ -18,6 +18,9 @@ from llm_jepa.views.pairs import Direction
 from llm_jepa.views.predictor import slots, with_predictor
 from llm_jepa.views.tokenize import Sample, TokenView
 
+MOST = 1024
+"""[PRED] tokens a view: far above any use, and far below what would fill the memory before a length is looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -91,8 +94,10 @@ class Layout:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if self.k < 0:
-            raise ValueError(f"k is {self.k}, but a number of [PRED] tokens is 0 or more")
+        if not 0 <= self.k <= MOST:
+            raise ValueError(
+                f"k is {self.k}, but a number of [PRED] tokens is 0 or more (the paper takes up to 4; {MOST} here)"
+            )
         if self.last_token is None:
             return
         if self.last_token >= 0:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from llm_jepa.experiments.answers import Limits, stops
-from llm_jepa.experiments.config import load_experiment
+from llm_jepa.experiments.config import read_experiment
 from llm_jepa.experiments.files import RunFolder
 from llm_jepa.experiments.material import Examples, prepare_material, read_sources
 from llm_jepa.experiments.samples import free_continuations, read_samples, write_samples
@@ -29,7 +29,7 @@ def continued(run: RunFolder, *, given: int, count: int) -> list[Prediction]:
     """
     if done := read_samples(run.root):
         return done
-    trained = load_experiment(run.config.read_text(encoding="utf-8"))
+    trained = read_experiment(run.config)
     few = Examples(read_sources(trained.data).train[:count], (), ())
     experiment = replace(trained, model=exported(trained.model, run), data=replace(trained.data, shuffle_pairs=False))
     material = prepare_material(experiment, few)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llm_jepa.evaluation.evaluate import PREDICTIONS, read_predictions
 from llm_jepa.experiments.analyze.analyzing import analyze
-from llm_jepa.experiments.config import load_experiment
+from llm_jepa.experiments.config import read_experiment
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.files import RunFolder
 from llm_jepa.experiments.presets import Preset
@@ -146,4 +146,4 @@ def _fresh(folder: Path, runs: Sequence[Path]) -> bool:
 
 
 def _experiment(folder: Path) -> Experiment:
-    return load_experiment(RunFolder(folder).config.read_text(encoding="utf-8"))
+    return read_experiment(RunFolder(folder).config)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llm_jepa.errors import UserError
-from llm_jepa.experiments.commands import asks_for_help, existing_folder, split_options
+from llm_jepa.experiments.commands import Count, asks_for_help, existing_folder, split_options
 from llm_jepa.experiments.compare.arms import PAPER_SEEDS
 from llm_jepa.experiments.config import dump_experiment
 from llm_jepa.experiments.files import RunFolder, check_run
@@ -22,6 +22,7 @@ from llm_jepa.experiments.pool import run_all
 from llm_jepa.experiments.presets import Preset
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.report.writing import write_report
+from llm_jepa.experiments.screen import Screen
 from llm_jepa.recipes.beside import beside
 from llm_jepa.recipes.hours import cost, recipe_cost
 from llm_jepa.recipes.outcome import Outcome
@@ -54,7 +55,7 @@ def reproduce(arguments: Sequence[str]) -> int:
     options, rest = split_options(parser, arguments)
     if rest:
         raise UserError(f"there is no option '{rest[0]}'; `llm-jepa reproduce --help` names them")
-    console = Console()
+    console = Screen()
     if options.list:
         console.print(_list())
         return 0
@@ -187,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--presets", nargs="+", choices=presets, default=presets, help="options to train with (default: both)"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="runs at a time (default: one a core; on a GPU 1)")
+    parser.add_argument("--workers", type=Count(), metavar="N", help="runs at a time (default: one a core; on a GPU 1)")
     add_minutes(parser)
     return parser
 

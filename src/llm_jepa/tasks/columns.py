@@ -24,6 +24,8 @@ ROLES = (SYSTEM, USER, ASSISTANT)
 MESSAGES = "messages"
 PAIRS = (("prompt", "completion"), ("text", "code"))
 GROUPS = ("views", "paraphrases")
+MOST_NAMED, LONGEST_NAME = 12, 40
+"""Columns, and characters of a name, that an error tells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,8 +247,18 @@ def _extra(row: Mapping[str, Any], used: Iterable[str]) -> dict[str, str]:
 
 
 def _present(row: Mapping[str, Any]) -> str:
-    """Return a phrase that lists the columns of a row."""
-    return f"there are {_words(row, 'and')}" if row else "there are none"
+    """Return a phrase that lists the columns of a row, the first of many."""
+    names = [_shown(name) for name in row]
+    if len(names) > MOST_NAMED:
+        first = ", ".join(f"'{name}'" for name in names[:MOST_NAMED])
+        return f"there are {first} and {len(names) - MOST_NAMED} more"
+    return f"there are {_words(names, 'and')}" if names else "there are none"
+
+
+def _shown(name: str) -> str:
+    """Return the name of a column on one line: a table without a header has whole texts in its first row."""
+    line = " ".join(name.split())
+    return line if len(line) <= LONGEST_NAME else f"{line[:LONGEST_NAME]}…"
 
 
 def _words(names: Iterable[str], joint: str) -> str:

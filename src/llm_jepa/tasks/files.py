@@ -164,6 +164,19 @@ def _json(path: Path) -> Rows:
     return ((number, _object(row, f"{path.name}:{number}")) for number, row in enumerate(rows, start=1))
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, whose keys must differ: of two equal ones the library would keep the last without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:40]!r} is there twice")
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_once)
+
+
 def _object(row: object, where: str) -> dict[str, Any]:
     """Return a row that must be a JSON object."""
     if not isinstance(row, dict):
@@ -174,7 +187,7 @@ def _object(row: object, where: str) -> dict[str, Any]:
 def _parse(text: str, name: str, line: int) -> object:
     """Return what a JSON text says that begins on this line of the file of this name."""
     try:
-        return json.loads(text)
+        return DECODER.decode(text)
     except json.JSONDecodeError as error:
         where, problem = f"{name}:{line + error.lineno - 1}", f"{error.msg}, column {error.colno}"
     except (ValueError, RecursionError) as error:
@@ -202,7 +215,7 @@ def _header(cells: list[str], where: str) -> list[str]:
     """Return the names of a table's columns, which must differ."""
     names = [cell.strip() for cell in cells]
     if twice := [name for name in names if name and names.count(name) > 1]:
-        raise UserError(f"{where}: two columns are named '{twice[0]}'; rename one")
+        raise UserError(f"{where}: two columns are named '{' '.join(twice[0].split())[:40]}'; rename one")
     return names
 
 
@@ -259,6 +272,8 @@ def _only_split(source: str) -> str:
 def _nearest_file(source: str) -> str:
     """Return a hint for a path that does not exist: the nearest name in its folder, if there is one."""
     path = Path(os.path.expanduser(source))
+    if os.path.islink(path):
+        return ": it is a link to what is not there"
     return nearest(path.name, sorted(other.name for other in path.parent.glob("*")))
 
 

@@ -33,6 +33,12 @@ _LOOP = "{%% for messages in all_conversations %%}%s{{ between }}{%% endfor %%}"
 
 _BETWEEN = "\x02\x03between\x03\x02"
 
+_TEMPLATE_TROUBLE = (
+    *(TemplateError, ArithmeticError, LookupError, TypeError, ValueError),
+    *(AttributeError, RecursionError, MemoryError),
+)
+"""What a template raises: it is a program of its own, which runs in the sandbox of transformers."""
+
 _SPACES = (" ", "\n")
 """White space that templates are tried with: some strip all of it, Qwen3's line breaks only."""
 
@@ -249,7 +255,7 @@ class ChatRenderer:
             text = self._tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=generate, **more, **self._arguments
             )
-        except TemplateError as error:
+        except _TEMPLATE_TROUBLE as error:
             roles = ", ".join(turn["role"] for turn in turns)
             raise UserError(f"{where}: the chat template rejects the roles ({roles}): {error}") from error
         return str(text)

@@ -23,7 +23,7 @@ def test_the_verb_writes_the_page_and_prints_the_verdict(tmp_path: Path, capsys:
         (["."], "no results.json in it or below it"),
         (["broken"], "results.json: no JSON"),
         (["tasks"], "compare runs of one task"),
-        ([], "required: runs"),
+        ([], "runs is missing"),
         (["good", "--colour", "red"], "--colour"),
     ],
 )

@@ -10,7 +10,6 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -23,13 +22,14 @@ from llm_jepa.experiments.analyze.page import Page, write_analysis
 from llm_jepa.experiments.analyze.reading import Embedded, paired, read
 from llm_jepa.experiments.analyze.record import FORMAT, Alike, Analysed, compared, record
 from llm_jepa.experiments.analyze.words import headline, remarks, sentence
-from llm_jepa.experiments.commands import Count, asks_for_help, parse
+from llm_jepa.experiments.commands import Count, add_trust, asks_for_help, parse
 from llm_jepa.experiments.experiment import NL_REGEX, Data
 from llm_jepa.experiments.files import environment, write_json
 from llm_jepa.experiments.material import read_split, source_of
 from llm_jepa.experiments.named_data import read_named
 from llm_jepa.experiments.progress import live
 from llm_jepa.experiments.quiet import quiet_libraries
+from llm_jepa.experiments.screen import Screen
 from llm_jepa.experiments.show import Show
 from llm_jepa.experiments.subjects import Subject, common_parent, subjects
 from llm_jepa.records import Example
@@ -71,11 +71,11 @@ def analyze(arguments: Sequence[str]) -> int:
         parser.print_help()
         return 0
     options = parse(parser, arguments)
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     quiet_libraries(console)
     if not options.no_tsne:
         check_tsne()
-    chosen = subjects(options.models)
+    chosen = subjects(options.models, trusted=options.trust_code)
     folder = _output(options.output, chosen)
     with live(console) as show:
         show.say("reading the data")
@@ -85,7 +85,7 @@ def analyze(arguments: Sequence[str]) -> int:
         sentences = [sentence(item, items[0]) for item in items]
         told = remarks(items, left_out=rows.pairs - items[0].structure.pairs)
         page = write_all(folder, items, sentences=sentences, remarks=told, rows=rows)
-    out = Console()
+    out = Screen()
     out.print(_table(items))
     for line in (headline(items), *sentences, *told):
         out.print(line, markup=False, highlight=False)
@@ -115,6 +115,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--output", metavar="FOLDER", help="Where the page goes; by default beside the runs.")
     parser.add_argument("--batch_size", type=number, default=16, metavar="N", help="Examples read at a time.")
     parser.add_argument("--no_tsne", action="store_true", help="Leave t-SNE out, which takes a while.")
+    add_trust(parser)
     return parser
 
 

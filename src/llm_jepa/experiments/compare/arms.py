@@ -17,6 +17,7 @@ from llm_jepa.experiments.config import parse_experiment
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.pool import Job
 from llm_jepa.experiments.results.collected import JEPA, PLAIN, SHUFFLED
+from llm_jepa.experiments.yaml_files import parse_yaml, read_yaml
 
 PAPER_SEEDS = (82, 23, 37, 84, 4)
 """The seeds of every experiment of the paper (section 4)."""
@@ -70,10 +71,7 @@ def _parse(text: str) -> list[Arm]:
     except OSError:  # a text longer than any path
         is_file = False
     where = text if is_file else "--arms"
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8") if is_file else text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{where}: no YAML ({' '.join(str(error).split())[:200]})") from error
+    found = read_yaml(path) if is_file else parse_yaml(text, where)
     remedy = "write `{name: {field: value}}`, such as `{light: {objective.weight: 0.1}}`, or the name of a file with that"
     if not isinstance(found, dict) or not all(isinstance(item, dict) for item in found.values()):
         raise UserError(f"{where}: '{text[:60]}' names no arms with their changes; {remedy}")
@@ -108,6 +106,7 @@ def arm_experiment(config: Sequence[str], arm: Arm) -> Experiment:
     except UserError as error:
         if not changes:
             raise
+        parse_experiment(config)  # where this is wrong already, its own sentence is the better one
         raise UserError(f"arm '{arm.name}': {error}") from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from llm_jepa.errors import UserError, nearest
-from llm_jepa.experiments.commands import asks_for_help, config_first, split_options
+from llm_jepa.experiments.commands import Count, asks_for_help, config_first, split_options
 from llm_jepa.experiments.compare.arms import PAPER_SEEDS, STANDARD, Arm, arm_experiment, jobs, read_arms
 from llm_jepa.experiments.compare.matching import matched
 from llm_jepa.experiments.experiment import Experiment
@@ -20,6 +20,7 @@ from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.report.writing import write_report
 from llm_jepa.experiments.results.collected import JEPA, PLAIN, read_runs, scored_on_test
 from llm_jepa.experiments.results.console import tell
+from llm_jepa.experiments.screen import Screen
 from llm_jepa.tasks.task import TEST, VALIDATION
 
 DESCRIPTION = """Train several arms of one config with several seeds, and test the differences. The arms are plain training,
@@ -44,7 +45,7 @@ def compare(arguments: Sequence[str]) -> int:
     root = Path(described[0][1].output)
     planned = jobs(described, root=root, seeds=_seeds(options.seeds))
     ends = deadline(options)
-    console = Console()
+    console = Screen()
     quiet_libraries(console)
     began = time.monotonic()
     try:
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "--arms", nargs="+", metavar="YAML", help="more arms: a file, or text such as '{light: {objective.weight: 0.1}}'"
     )
     parser.add_argument("--only", nargs="+", metavar="ARM", help="only these arms")
-    parser.add_argument("--workers", type=int, metavar="N", help="runs at a time (default: one a core)")
+    parser.add_argument("--workers", type=Count(), metavar="N", help="runs at a time (default: one a core)")
     parser.add_argument(
         "--match_compute", action="store_true", help="train every arm for as many operations as plain training of that seed"
     )

@@ -16,7 +16,7 @@ from jsonargparse import ArgumentParser
 from rich.console import Console
 
 from llm_jepa.errors import UserError
-from llm_jepa.experiments.commands import asks_for_help, parse
+from llm_jepa.experiments.commands import Count, asks_for_help, parse
 from llm_jepa.experiments.compare.comparing import conclude
 from llm_jepa.experiments.experiment import NL_REGEX, Data, Evaluation, Experiment
 from llm_jepa.experiments.files import write_json
@@ -24,6 +24,7 @@ from llm_jepa.experiments.pool import Job, run_all
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.results.collected import JEPA as JEPA_ARM
 from llm_jepa.experiments.results.collected import PLAIN, SHUFFLED
+from llm_jepa.experiments.screen import Screen
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.objective.jepa import JEPA
 from llm_jepa.packing.layout import Layout
@@ -117,7 +118,7 @@ def demo(arguments: Sequence[str]) -> int:
     parser.add_argument("--model", choices=["small", "smollm2"], default="small", help="random weights, or pretrained")
     parser.add_argument("--output", default=None, help="folder of the runs and the report (default: runs/demo-MODEL)")
     parser.add_argument("--seeds", type=int, default=None, help="how many seeds, 1 to 5 (default: 3, smollm2 1)")
-    parser.add_argument("--workers", type=int, default=None, help="runs at a time (default: one a core)")
+    parser.add_argument("--workers", type=Count(), default=None, help="runs at a time (default: one a core)")
     if asks_for_help(arguments):
         parser.print_help()
         return 0
@@ -128,7 +129,7 @@ def demo(arguments: Sequence[str]) -> int:
     if not 1 <= count <= 5:
         raise UserError(f"--seeds is {count}, but the paper's seeds are five: give 1 to 5")
     root = Path(options.output or f"runs/demo-{options.model}")
-    console = Console()
+    console = Screen()
     quiet_libraries(console)
     plan = make(root, (82, 23, 37, 84, 4)[:count])  # paper, section 4
     return _run(plan, root, console, workers=options.workers)

@@ -18,6 +18,7 @@ from llm_jepa.experiments.commands import asks_for_help, parse
 from llm_jepa.experiments.inspect.data_facts import CountTokens, Leak, SplitFacts, leak, split_facts
 from llm_jepa.experiments.inspect.data_tables import NARROWEST, label_lines, leak_table, length_table, section, split_table
 from llm_jepa.experiments.quiet import quiet_libraries
+from llm_jepa.experiments.screen import Screen
 from llm_jepa.model.load import ModelConfig, load_tokenizer
 from llm_jepa.records import Example
 from llm_jepa.tasks.files import data_files, read_examples
@@ -188,7 +189,7 @@ def _list(arguments: list[str]) -> int:
         table.add_column(Text(column), overflow="fold")
     for each in listed:
         table.add_row(*map(Text, (each.name, each.title, ", ".join(each.here) or "-", each.licence)))
-    Console(highlight=False).print(table)
+    Screen(highlight=False).print(table)
     return 0
 
 
@@ -208,7 +209,7 @@ def _describe(arguments: list[str]) -> int:
     parser.add_argument("--tokenizer")
     parser.add_argument("--json", action="store_true")
     options = parse(parser, arguments)
-    quiet_libraries(Console(stderr=True))
+    quiet_libraries(Screen(stderr=True))
     count_tokens = None if options.tokenizer is None else _token_counter(options.tokenizer)
     task = find_task(options.data)
     if task is not None:
@@ -218,7 +219,7 @@ def _describe(arguments: list[str]) -> int:
     if options.json:
         _print_json(asdict(description))
     else:
-        show(Console(highlight=False, emoji=False, markup=False), description)
+        show(Screen(highlight=False, emoji=False, markup=False), description)
     return 0
 
 

@@ -24,6 +24,7 @@ from llm_jepa.experiments.inspect.findings import Finding, Severity
 from llm_jepa.experiments.inspect.token_view import Cell, Pieces, legend, picture, segments
 from llm_jepa.experiments.material import Material, prepare_material, source_of
 from llm_jepa.experiments.quiet import quiet_libraries
+from llm_jepa.experiments.screen import Screen
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.packing.layout import Layout
 from llm_jepa.views.predictor import Predictor
@@ -67,10 +68,10 @@ def inspect(arguments: Sequence[str]) -> int:
     if not given:
         raise UserError("inspect needs a config: `llm-jepa inspect CONFIG`; `llm-jepa inspect --help` says more")
     experiment = parse_experiment(config_first(given))
-    quiet_libraries(Console(stderr=True))
+    quiet_libraries(Screen(stderr=True))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that knows no ▲ shows a ?, instead of an exception
-    console = Console(highlight=False, emoji=False, markup=False)
+    console = Screen(highlight=False, emoji=False, markup=False)
     console.width = min(console.width, WIDEST)
     material = prepare_material(experiment)
     show(console, experiment, material, shown=shown)

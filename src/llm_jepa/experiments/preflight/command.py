@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +24,7 @@ from llm_jepa.experiments.preflight.probe import probe
 from llm_jepa.experiments.preflight.view_facts import SAMPLE, evenly, view_facts
 from llm_jepa.experiments.progress import live
 from llm_jepa.experiments.quiet import quiet_libraries
+from llm_jepa.experiments.screen import Screen
 from llm_jepa.experiments.show import QUIET, Show
 from llm_jepa.experiments.units import size
 from llm_jepa.model.load import load_model
@@ -57,7 +57,7 @@ def preflight(arguments: Sequence[str]) -> int:
     if options.steps < 2:
         raise UserError(f"--steps is {options.steps}, but the time of a step is measured from 2 on")
     experiment = parse_experiment(config)
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     quiet_libraries(console)
     with live(console) as show:
         found = check(experiment, steps=options.steps, show=show)
@@ -150,7 +150,7 @@ def _json(found: Sequence[Check]) -> str:
 
 
 def _print(found: Sequence[Check]) -> None:
-    console = Console(highlight=False, emoji=False, markup=False)
+    console = Screen(highlight=False, emoji=False, markup=False)
     console.width = min(console.width, WIDEST)
     table = Table.grid(padding=(0, 2))
     for item in found:

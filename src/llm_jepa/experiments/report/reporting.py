@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
-from rich.console import Console
 
 from llm_jepa.experiments.commands import asks_for_help, existing_folder, parse
 from llm_jepa.experiments.report.writing import write_report
 from llm_jepa.experiments.results.collected import compare_runs, read_runs, scored_on_test
 from llm_jepa.experiments.results.summary import verdict
+from llm_jepa.experiments.screen import Screen
 
 DESCRIPTION = """Write one page, report.html, and report.md beside it, over all finished runs in and below the given folders:
 verdict, table, tests, figures, predictions side by side. The page needs no network. Runs of one arm and seed with different
@@ -28,7 +28,7 @@ def report(arguments: Sequence[str]) -> int:
     options = parse(parser, arguments)
     roots = [existing_folder(name) for name in options.runs]
     page = write_report(*roots, title=options.title, output=Path(options.output) if options.output else None)
-    console = Console()
+    console = Screen()
     runs = scored_on_test(read_runs(*roots))
     for sentence in verdict(runs, compare_runs(runs)):
         console.print(sentence, markup=False)

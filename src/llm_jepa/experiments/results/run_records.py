@@ -4,17 +4,17 @@ Only `results.json` is required; whatever is optional and absent is None, or emp
 file, and its line where it has lines.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from llm_jepa.errors import UserError
+from llm_jepa.experiments.files import FORMAT
+from llm_jepa.experiments.json_files import json_object
 from llm_jepa.experiments.results.run_analysis import ANALYSIS, Analysis, parse_analysis
+from llm_jepa.experiments.yaml_files import read_mapping
 
 RESULTS, METRICS, CONFIG, ENVIRONMENT = "results.json", "metrics.jsonl", "config.yaml", "environment.json"
 
@@ -117,7 +117,7 @@ def read_run(path: Path) -> RunSummary:
     Raises:
         UserError: a file is corrupted, or a value in it is none.
     """
-    row = json_object(path.read_bytes(), str(path))
+    row = read_results(path)
     arm, seed = row.get("arm"), row.get("seed")
     if not isinstance(arm, str) or not arm.strip() or not arm.isprintable():
         raise UserError(f"{path}: 'arm' is {arm!r}; it must be a name in printable characters")
@@ -137,18 +137,20 @@ def read_run(path: Path) -> RunSummary:
     )
 
 
-def json_object(data: bytes, where: str) -> dict[str, Any]:
-    """Return the JSON object in a file or line.
+def read_results(path: Path) -> dict[str, Any]:
+    """Return what a `results.json` says, after making sure that this version understands it.
 
     Raises:
-        UserError: it is none; the sentence begins with `where`.
+        UserError: it is damaged, or of a later version of the run folder.
     """
-    try:
-        row = json.loads(data)
-    except ValueError as error:
-        raise UserError(f"{where}: no JSON ({error}); remove it, or make it again by running the run again") from None
-    if not isinstance(row, dict):
-        raise UserError(f"{where}: a JSON object is wanted, this is a {type(row).__name__}")
+    row = json_object(path.read_bytes(), str(path))
+    version = row.get("format", FORMAT)
+    if type(version) is not int or version < 1:
+        raise UserError(f"{path}: 'format' is {version!r}; it must be the version of the run folder, from 1 on")
+    if version > FORMAT:
+        raise UserError(
+            f"{path}: format {version} of the run folder, and this llm-jepa reads up to {FORMAT}; install a newer one"
+        )
     return row
 
 
@@ -198,9 +200,14 @@ def _number(row: Mapping[str, Any], name: str, path: Path) -> float | None:
     value = row.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UserError(f"{path}: '{name}' is {value!r}; it must be a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _representable(value):
+        raise UserError(f"{path}: '{name}' is {str(value)[:40]!r}; it must be a number")
     return value if math.isfinite(value) else None
+
+
+def _representable(value: float) -> bool:
+    """Return whether a number is a floating-point number too; JSON has whole numbers of any length."""
+    return isinstance(value, float) or abs(value) < 1 << 1023
 
 
 def _share(row: Mapping[str, Any], name: str, path: Path) -> float | None:
@@ -224,7 +231,7 @@ def read_metrics(path: Path) -> Iterator[Mapping[str, float]]:
             yield {
                 key: float(value)
                 for key, value in row.items()
-                if isinstance(value, int | float) and not isinstance(value, bool)
+                if isinstance(value, int | float) and not isinstance(value, bool) and _representable(value)
             }
 
 
@@ -232,11 +239,9 @@ def _settings(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        config = yaml.safe_load(path.read_bytes().decode("utf-8", "replace"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: no YAML ({' '.join(str(error).split())[:200]}); run the run again") from None
-    if not isinstance(config, dict):
-        raise UserError(f"{path}: a mapping is wanted, this is a {type(config).__name__}")
+        config = read_mapping(path)
+    except UserError as error:
+        raise UserError(f"{error}; or run the run again") from None
     return {name: value for name, value in _flat(config, "") if name not in _UNLIKE}
 
 

@@ -22,9 +22,11 @@ from llm_jepa.durable import put
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.config import plain
 from llm_jepa.experiments.experiment import Experiment
+from llm_jepa.experiments.secrets import redacted
 from llm_jepa.experiments.sweep.plan import Plan
 from llm_jepa.experiments.sweep.trials import TRIALS
 from llm_jepa.experiments.sweep.worker import FAILURES, WORKERS
+from llm_jepa.experiments.yaml_files import read_mapping
 
 PLAN, TABLE, DATABASE = "sweep.yaml", "sweep.json", "sweep.db"
 _OWN = (PLAN, DATABASE, TRIALS, FAILURES, WORKERS)
@@ -41,11 +43,11 @@ def begin_sweep(base: Experiment, plan: Plan) -> str:
         "plan": {item.name: plain(getattr(plan, item.name)) for item in fields(plan)},
         "config": {name: value for name, value in plain(replace(base, output="")).items() if name not in ("output", "seed")},
     }
-    text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True)
+    text = redacted(yaml.safe_dump(described, sort_keys=False, allow_unicode=True))
     try:
         root.mkdir(parents=True, exist_ok=True)
         if (root / PLAN).exists():
-            _check_same(root / PLAN, described)
+            _check_same(root / PLAN, yaml.safe_load(text))
         elif any(not entry.name.startswith(_OWN) for entry in root.iterdir()):
             raise UserError(f"output: '{root}' is not empty and holds no sweep; give another folder")
         else:
@@ -71,13 +73,13 @@ def publish(path: Path, text: str) -> None:
 
 def _check_same(path: Path, described: Mapping[str, Any]) -> None:
     try:
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: no YAML; give another folder as output, or restore the file") from error
+        before = read_mapping(path)
+    except UserError as error:
+        raise UserError(f"{error}; or give another folder as output") from error
     one, other = (dict(_flat(each, "")) for each in (before, described))
     changed = [name for name in {**one, **other} if one.get(name, _MISSING) != other.get(name, _MISSING)]
     if changed:
-        named = ", ".join(name.partition(".")[2] for name in changed[:5])
+        named = ", ".join(name.partition(".")[2] or name for name in changed[:5])
         raise UserError(
             f"output: '{path.parent}' holds a sweep that began otherwise (different: {named}); give the same command, or "
             "another folder with `--output`"

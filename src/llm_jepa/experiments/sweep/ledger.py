@@ -224,7 +224,8 @@ def _one_at_a_time(engine: Engine) -> None:
 
 
 def _refused(url: str, error: Exception) -> UserError:
-    return UserError(f"--storage: cannot open '{url.rpartition('@')[2]}' ({' '.join(str(error).split())[:200]})")
+    said = " ".join(str(error).partition("[SQL:")[0].split())  # the statement says nothing to who gave the address
+    return UserError(f"--storage: cannot open '{url.rpartition('@')[2]}' ({said[:200]})")
 
 
 def _trial(entry: FrozenTrial) -> Trial:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from llm_jepa.errors import UserError
-from llm_jepa.experiments.commands import asks_for_help, config_first, existing_folder, split_options
+from llm_jepa.experiments.commands import Count, asks_for_help, config_first, existing_folder, split_options
 from llm_jepa.experiments.compare.arms import PAPER_SEEDS
 from llm_jepa.experiments.config import parse_experiment
 from llm_jepa.experiments.experiment import Experiment
@@ -21,6 +21,7 @@ from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.report.writing import write_report
 from llm_jepa.experiments.results.collected import read_runs, scored_on_test
 from llm_jepa.experiments.results.console import tell
+from llm_jepa.experiments.screen import Screen
 from llm_jepa.experiments.sweep.crew import Processes
 from llm_jepa.experiments.sweep.drive import Drive
 from llm_jepa.experiments.sweep.folder import DATABASE, TABLE, begin_sweep
@@ -56,7 +57,7 @@ def sweep(arguments: Sequence[str], *, run: Run = run_trial) -> int:
         parser.print_help()
         return 0
     options, config = split_options(parser, config_first(arguments))
-    console = Console()
+    console = Screen()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if options.replay is not None:
         grid = read_grid(existing_folder(options.replay))
@@ -146,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--search", choices=list(SEARCHES), default="grid", help="way through the grid of k and weight (default: grid)")
     add("--trials", type=int, metavar="N", help="cells that --search tpe tries (default: a quarter of the grid's cost)")
     add("--storage", metavar="URL", help=f"database that machines share (default: {DATABASE} in the sweep's folder)")
-    add("--workers", type=int, metavar="N", help="trials at a time (default: one a GPU; without one, one a core)")
+    add("--workers", type=Count(), metavar="N", help="trials at a time (default: one a GPU; without one, one a core)")
     add("--retry_failed", action="store_true", help="try failed trials again")
     add(
         "--replay", metavar="FOLDER", help="tell what cheaper searches would have found in a finished grid, and nothing else"

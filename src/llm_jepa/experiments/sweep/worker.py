@@ -19,7 +19,6 @@ from typing import Any
 
 import optuna
 import torch
-from rich.console import Console
 
 from llm_jepa.durable import write
 from llm_jepa.errors import Terminated, UserError, terminate
@@ -27,6 +26,8 @@ from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.files import RunFolder
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.run import Interrupted, run_experiment
+from llm_jepa.experiments.screen import Screen
+from llm_jepa.experiments.secrets import redacted
 from llm_jepa.experiments.show import Show
 from llm_jepa.experiments.sweep.ledger import Claim, Ledger
 from llm_jepa.experiments.sweep.lifeline import Lifeline, Sign
@@ -106,7 +107,7 @@ def serve(desk: Desk, channel: Connection) -> None:
     if desk.devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = desk.devices
     torch.set_num_threads(desk.threads)
-    quiet_libraries(Console(stderr=True))
+    quiet_libraries(Screen(stderr=True))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ledger = Ledger(desk.url, desk.name)
 
@@ -164,13 +165,13 @@ def _run(desk: Desk, ledger: Ledger, claim: Claim, tell: Callable[[News], None])
 
 
 def _sentence(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return redacted(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
 def _keep_traceback(desk: Desk, claim: Claim) -> None:
     folder = desk.root / FAILURES
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / f"{Path(experiment_of(desk.base, claim.trial).output).name}.txt", traceback.format_exc())
+    write(folder / f"{Path(experiment_of(desk.base, claim.trial).output).name}.txt", redacted(traceback.format_exc()))
 
 
 class _Heart:

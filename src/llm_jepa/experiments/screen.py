@@ -1,0 +1,31 @@
+"""The terminal of a person: texts of data, models and files are shown on it, and never rule it."""
+
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+_KEPT = "\n\t"
+_TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Marks that turn the direction of the text that follows."""
+_SHOWN = {
+    code: ascii(chr(code))[1:-1]
+    for code in (*range(0x20), *range(0x7F, 0xA0), *map(ord, _TURNING))
+    if chr(code) not in _KEPT
+}
+"""Every character that a terminal acts on, and the escape that is shown in its place."""
+
+
+class Screen(Console):
+    r"""A console of rich that prints escapes for the control characters in what it is given.
+
+    Without it a name such as "\x1b]0;..." would set the title of the window, or clear the screen, or paint over a result.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render, with control characters as escapes; the codes of colours are rich's own and stay."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(segment.text.translate(_SHOWN), segment.style)
