@@ -202,7 +202,7 @@ def test_the_fields_of_a_model_must_fit_together() -> None:
     mistakes: list[tuple[dict[str, Any], str]] = [
         ({}, "give either model.name"),
         ({"name": "a", "config": {}}, "give either model.name"),
-        ({"name": "a", "attention": "flash"}, "it is 'sdpa' or 'eager'"),
+        ({"name": "a", "attention": "flash"}, "it is one of sdpa, eager, flex_attention"),
         ({"name": "a", "dtype": "int8"}, "it is 'float32'"),
     ]
     for fields, sentence in mistakes:

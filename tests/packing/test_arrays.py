@@ -10,7 +10,7 @@ from torch import Tensor
 
 from llm_jepa.packing.collate import Collator, pack, spread
 from llm_jepa.packing.layout import Forest, Layout, Pair, Segment, plain_forest
-from llm_jepa.packing.rows import Counted, OneRow
+from llm_jepa.packing.rows import Blocks, Counted
 
 PAD = 63
 FIELDS = ("input_ids", "slot", "segment_start", "prefix_start", "prefix_end", "position")
@@ -148,7 +148,7 @@ def test_both_batches_of_the_collator_equal_those_written_token_by_token(layout,
 def test_a_row_filled_up_to_a_block_has_pads_behind_the_longest():
     forests = drawn(1)
     expected = pack(forests, pad=PAD, samples_per_row=len(forests)).tensors()
-    longer = pack(forests, pad=PAD, samples_per_row=len(forests), row_length=OneRow().length).tensors()
+    longer = pack(forests, pad=PAD, samples_per_row=len(forests), row_length=Blocks().length).tensors()
     used = expected["input_ids"].shape[1]
     assert longer["input_ids"].shape == (1, 128)
     for name in FIELDS:

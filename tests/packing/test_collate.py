@@ -10,7 +10,7 @@ from llm_jepa.errors import UserError
 from llm_jepa.packing.batch import PackedBatch
 from llm_jepa.packing.collate import Collator, OverLength, pack, spread, within_length
 from llm_jepa.packing.layout import Forest, Layout, Segment, plain_forest
-from llm_jepa.packing.rows import Cheapest, Counted, OneRow
+from llm_jepa.packing.rows import Blocks, Cheapest, Counted
 from llm_jepa.views.tokenize import Sample, TokenSequence, TokenView
 
 PAD = 63
@@ -269,7 +269,7 @@ def test_the_collator_decides_by_itself_how_many_samples_share_a_row():
 
 def test_the_whole_batch_in_one_row_is_filled_up_with_pads_to_a_multiple_of_128():
     samples = conversations(9)
-    found = Collator(layout=Layout(), pad=PAD, rows=OneRow())(features(*samples))["full"]
+    found = Collator(layout=Layout(), pad=PAD, rows=Blocks())(features(*samples))["full"]
     exact = pack([Layout().forest(sample) for sample in samples], pad=PAD, samples_per_row=9).tensors()
     length = exact["input_ids"].shape[1]
     assert (exact["input_ids"].shape, found["input_ids"].shape) == ((1, length), (1, 256))

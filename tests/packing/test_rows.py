@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_jepa.packing.rows import Cheapest, Counted, OneRow, spread_evenly
+from llm_jepa.packing.rows import Blocks, Cheapest, Counted, spread_evenly
 
 
 @pytest.mark.parametrize(
@@ -29,13 +29,13 @@ def test_a_number_is_that_number_for_any_batch():
 
 
 def test_with_sparse_attention_all_samples_share_one_row():
-    rows = OneRow()
+    rows = Blocks()
     assert [rows.samples_per_row([5] * count) for count in (0, 1, 9)] == [1, 1, 9]
     assert spread_evenly([5, 7, 6], 1, 3) == [0, 0, 0]
 
 
 def test_the_lengths_of_one_row_are_multiples_of_a_block_and_few():
-    length = OneRow().length
+    length = Blocks().length
     assert [length(tokens) for tokens in (1, 128, 129, 1024, 1025, 2049, 4097)] == [128, 128, 256, 1024, 1152, 2304, 4608]
     lengths = {length(tokens) for tokens in range(1025, 16385)}
     assert len(lengths) == 4 * 8  # eight in each of the four octaves

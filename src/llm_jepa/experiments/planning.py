@@ -81,7 +81,7 @@ def end_training(
     steps, steps_per_epoch = _steps(trainer, args)
     if max_flops is not None:
         args.max_steps = steps = plan(trainer, args, objective, seed=seed, max_flops=max_flops).steps
-        trainer.add_callback(Budget(max_flops, lambda: trainer.totals()["flops"]))
+        trainer.add_callback(Budget(max_flops, trainer.flops))
     if checkpoint is None:
         return
     before = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))

@@ -3,80 +3,172 @@
 transformers asks the registered function for a mask once for every kind of layer and passes `local_size` in sliding ones,
 so that windows survive (a mask given by the caller would be used as it is in every layer, and the window silently lost).
 Outside a packed forward the functions answer as transformers' own, so that generation with the same model is untouched.
+FlashAttention takes no mask: it is handed the borders of the segments instead (`model/encode.py`).
 """
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
 from llm_jepa.errors import UserError
+from llm_jepa.model.flex import NO_BACKWARD, block_mask, eager_forward, flex_forward
 from llm_jepa.model.parts import core
 from llm_jepa.packing.mask import Visibility
-from llm_jepa.packing.rows import Cheapest, Rows
+from llm_jepa.packing.rows import Blocks, Cheapest, Rows, Segments
 
-SDPA, EAGER = "llm_jepa_sdpa", "llm_jepa_eager"
 
-_visibility: ContextVar[Visibility | None] = ContextVar("visibility", default=None)
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What is seen in one forward, and the masks already made of it: one for each kind of layer, not for each layer."""
+
+    visibility: Visibility
+    made: dict[tuple[object, ...], Any] = field(default_factory=dict[tuple[object, ...], Any])
+
+    def once(self, make: Callable[..., Any], *arguments: object) -> Any:
+        """Return `make(visibility, *arguments)`, made at the first call."""
+        key = (make, *arguments)
+        if key not in self.made:
+            self.made[key] = make(self.visibility, *arguments)
+        return self.made[key]
+
+
+_sight: ContextVar[_Sight | None] = ContextVar("sight", default=None)
 
 
 @contextmanager
 def seeing(visibility: Visibility) -> Iterator[None]:
     """Make every attention mask that is built inside follow `visibility`."""
-    token = _visibility.set(visibility)
+    token = _sight.set(_Sight(visibility))
     try:
         yield
     finally:
-        _visibility.reset(token)
+        _sight.reset(token)
 
 
-def _packed_sdpa_mask(**arguments: Any) -> Tensor | None:
-    visibility = _visibility.get()
-    return sdpa_mask(**arguments) if visibility is None else visibility.mask(arguments.get("local_size"))
+def _dense(visibility: Visibility, window: int | None) -> Tensor:
+    return visibility.mask(window)
 
 
-def _packed_eager_mask(**arguments: Any) -> Tensor:
-    visibility = _visibility.get()
-    if visibility is None:
-        return eager_mask(**arguments)
-    dtype: torch.dtype = arguments["dtype"]
-    mask = visibility.mask(arguments.get("local_size"))
+def _additive(visibility: Visibility, window: int | None, dtype: torch.dtype) -> Tensor:
+    mask = visibility.mask(window)
     return torch.zeros((), dtype=dtype, device=mask.device).where(mask, torch.finfo(dtype).min)
 
 
-def _eager_forward(module: nn.Module, *arguments: Any, **options: Any) -> Any:
-    """Call the eager attention of the architecture's own file: softcaps, sinks and scalings differ between them."""
-    return vars(sys.modules[type(module).__module__])["eager_attention_forward"](module, *arguments, **options)
+def _packed_sdpa_mask(**arguments: Any) -> Tensor | None:
+    sight = _sight.get()
+    return sdpa_mask(**arguments) if sight is None else sight.once(_dense, arguments.get("local_size"))
+
+
+def _packed_eager_mask(**arguments: Any) -> Tensor:
+    sight = _sight.get()
+    if sight is None:
+        return eager_mask(**arguments)
+    return sight.once(_additive, arguments.get("local_size"), arguments["dtype"])
+
+
+def _packed_flex_mask(**arguments: Any) -> Tensor | BlockMask:
+    sight = _sight.get()
+    return eager_mask(**arguments) if sight is None else sight.once(block_mask, arguments.get("local_size"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """A kind of attention that can be packed.
+
+    Attributes:
+        rows: from the model's width to how samples share rows where the user does not say.
+        name: what it is registered as; None where transformers' own is used as it is.
+        mask: its mask function.
+        forward: its attention.
+    """
+
+    rows: Callable[[int], Rows]
+    name: str | None = None
+    mask: Callable[..., Any] = sdpa_mask
+    forward: Callable[..., Any] = sdpa_attention_forward
+
+
+def _blocks(width: int) -> Rows:
+    del width
+    return Blocks()
+
+
+def _segments(width: int) -> Rows:
+    del width
+    return Segments()
+
+
+KINDS = {
+    "sdpa": _Kind(name="llm_jepa_sdpa", mask=_packed_sdpa_mask, forward=sdpa_attention_forward, rows=Cheapest),
+    "eager": _Kind(name="llm_jepa_eager", mask=_packed_eager_mask, forward=eager_forward, rows=Cheapest),
+    "flex_attention": _Kind(name="llm_jepa_flex_attention", mask=_packed_flex_mask, forward=flex_forward, rows=_blocks),
+    "flash_attention_2": _Kind(rows=_segments),
+    "flash_attention_3": _Kind(rows=_segments),
+}
+"""By transformers' name. Ours contain it, because transformers looks there for what the architecture supports."""
+
+_REGISTERED = {kind.name: name for name, kind in KINDS.items() if kind.name is not None}
+
+
+def attention_of(model: nn.Module) -> str:
+    """Return transformers' name of the attention of a model, also where ours has taken its place."""
+    current: Any = core(model).config._attn_implementation  # transformers has no public name for it
+    return _REGISTERED.get(current, str(current))
 
 
 def use_packed_attention(model: PreTrainedModel) -> None:
     """Let `model` build its masks with the functions of this module; weights and results outside packing do not change.
 
     Raises:
-        UserError: the model's attention implementation is neither sdpa nor eager, or the architecture builds its masks
-            in its own way.
+        UserError: the model's attention implementation is none of `KINDS`, or the architecture builds its masks in its own
+            way.
     """
-    current = model.config._attn_implementation  # transformers has no public name for it
-    names = {"sdpa": SDPA, "eager": EAGER, SDPA: SDPA, EAGER: EAGER}
-    if current not in names:
+    current = attention_of(model)
+    if current not in KINDS:
         raise UserError(
-            f"attention '{current}' cannot be packed; set `model.attention` to 'sdpa' or 'eager', or "
+            f"attention '{current}' cannot be packed; set `model.attention` to one of {', '.join(KINDS)}, or "
             "`packing.one_forward: false`, which gives every view a row of its own"
         )
-    AttentionMaskInterface.register(SDPA, _packed_sdpa_mask)
-    AttentionMaskInterface.register(EAGER, _packed_eager_mask)
-    AttentionInterface.register(SDPA, sdpa_attention_forward)
-    AttentionInterface.register(EAGER, _eager_forward)
-    model.set_attn_implementation(names[current])
+    kind = KINDS[current]
+    if kind.name is None:
+        return
+    AttentionMaskInterface.register(kind.name, kind.mask)
+    AttentionInterface.register(kind.name, kind.forward)
+    model.set_attn_implementation(kind.name)
 
 
-def rows_for(model: nn.Module) -> Rows:
-    """Return how samples share rows where the user does not say: what pays off with the model's attention and width."""
-    return Cheapest(core(model).config.get_text_config().hidden_size)
+def rows_for(model: nn.Module, count: int | None = None) -> Rows:
+    """Return how samples share rows.
+
+    Args:
+        model: its attention and width say what pays off.
+        count: a fixed number of samples to a row; None for what pays off.
+    """
+    width: int = core(model).config.get_text_config().hidden_size
+    kind = KINDS.get(attention_of(model))
+    rows = Cheapest(width) if kind is None else kind.rows(width)
+    return rows if count is None else rows.counted(count)
+
+
+def only_16_bit(model: nn.Module) -> bool:
+    """Return whether the model's attention computes in 16 bits alone, so that 32-bit weights need autocast."""
+    return attention_of(model).startswith("flash_attention")
+
+
+def check_device(model: nn.Module, device: torch.device) -> None:
+    """Check that the model's attention can be trained on a device.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if device.type == "cpu" and attention_of(model) == "flex_attention":
+        raise UserError(f"{NO_BACKWARD}; set `model.attention` to 'sdpa' or 'eager', or train on a GPU")

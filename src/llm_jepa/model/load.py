@@ -13,7 +13,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from llm_jepa.errors import UserError, nearest
 from llm_jepa.model import openelm
-from llm_jepa.model.attention import use_packed_attention
+from llm_jepa.model.attention import KINDS, use_packed_attention
 from llm_jepa.model.load_errors import TROUBLE, explained, reason
 from llm_jepa.model.lora import LoRA, four_bit_config, keep_differentiable, with_adapters
 from llm_jepa.model.slots import add_slots, grow_vocabulary
@@ -42,7 +42,7 @@ class ModelConfig:
         add_bos: tokenise rendered text behind the tokenizer's BOS, also where the template has one (the official code).
         whole_rendering: tokenise prompt and answer in one go, and keep what follows the stop token (the official code).
         predictor: what the [PRED] tokens are: learned slots, or tokens of the vocabulary (the official code).
-        attention: "sdpa" or "eager"; None: what the model takes by itself.
+        attention: transformers' name of an implementation (`model.attention.KINDS`); None: what the model takes by itself.
         dtype: dtype of the weights; float32 master weights move at small learning rates where bfloat16 ones do not.
         trust_remote_code: run code that comes with the model. Off unless you have read it.
         lora: train low-rank adapters instead of all weights.
@@ -68,8 +68,8 @@ class ModelConfig:
         """Check that the fields fit together."""
         if (self.name is None) == (self.config is None):
             raise ValueError("give either model.name (pretrained weights) or model.config (random weights)")
-        if self.attention not in (None, "sdpa", "eager"):
-            raise ValueError(f"model.attention is '{self.attention}', but it is 'sdpa' or 'eager'")
+        if self.attention not in (None, *KINDS):
+            raise ValueError(f"model.attention is '{self.attention}', but it is one of {', '.join(KINDS)}")
         if self.dtype not in ("float32", "bfloat16", "float64"):
             raise ValueError(f"model.dtype is '{self.dtype}', but it is 'float32', 'bfloat16' or 'float64'")
         if self.lora is not None and self.lora.four_bit:

@@ -43,15 +43,25 @@ class WeightRule(Enum):
 class Totals:
     """What the terms are divided by: counts over the whole optimizer step, all micro-batches and all ranks.
 
+    Counts that were summed over ranks are tensors, which stay on their device: to read them would be to wait for it.
+
     Attributes:
         labels: label tokens.
         pairs: pairs, also those of a dropped term (else dropout would change lambda).
         ranks: processes.
     """
 
-    labels: float
-    pairs: float
+    labels: float | Tensor
+    pairs: float | Tensor
     ranks: int = 1
+
+    def share_of_pairs(self, pairs: int) -> float | Tensor:
+        """Return the share of the step's pairs that so many are."""
+        return pairs / _at_least_one(self.pairs)
+
+
+def _at_least_one(count: float | Tensor) -> float | Tensor:
+    return count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,19 +194,19 @@ class JEPA(Objective):
     def __call__(self, encoded: Encoded, totals: Totals) -> Terms:
         """Return the terms of a micro-batch, each divided by the totals of the whole step."""
         labels, pairs = encoded.label_nll.numel(), encoded.predicted.shape[0]
-        next_token = encoded.label_nll.sum() / max(totals.labels, 1)
+        next_token = encoded.label_nll.sum() / _at_least_one(totals.labels)
         loss = self.gamma * next_token * self._scale(labels, totals.labels, totals.ranks)
         if pairs == 0:
             return Terms(loss=loss, next_token=next_token.detach(), jepa=torch.zeros_like(next_token.detach()))
         candidates = encoded.candidates.detach() if self.stop_gradient else encoded.candidates
         matched = torch.arange(pairs, device=candidates.device) + encoded.first_candidate
-        jepa = self.distance(encoded.predicted, candidates, matched).sum() / max(totals.pairs, 1)
+        jepa = self.distance(encoded.predicted, candidates, matched).sum() / _at_least_one(totals.pairs)
         if self.weight > 0:
             loss = loss + self.effective_weight * jepa * self._scale(pairs, totals.pairs, totals.ranks)
         return Terms(loss=loss, next_token=next_token.detach(), jepa=jepa.detach())
 
-    def _scale(self, own: int, total: float, ranks: int) -> float:
+    def _scale(self, own: int, total: float | Tensor, ranks: int) -> float | Tensor:
         """Return what turns a share of the step's mean into what the loss takes: 1, or a rank's share of the own mean."""
         if self.normalization is Scope.step or not self.trains_views:
             return 1.0
-        return max(total, 1) / (max(own, 1) * ranks)
+        return _at_least_one(total) / (max(own, 1) * ranks)

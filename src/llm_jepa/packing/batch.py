@@ -22,6 +22,8 @@ class PackedBatch:
         target: for every pair, where its target is read.
         sequence: (row, first token, one past the last) of every trained sequence.
         tokens: number of tokens that are no pads, a scalar.
+        borders: where segments begin in the flattened (row token), and at last its length, for kernels that take segments
+            and no mask; None for all others.
     """
 
     input_ids: Int[Tensor, "row token"]
@@ -33,11 +35,13 @@ class PackedBatch:
     target: Int[Tensor, " pair"]
     sequence: Int[Tensor, "sequence 3"]
     tokens: Int[Tensor, ""]
+    borders: Int[Tensor, " border"] | None = None
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the batch as a flat mapping, which data loaders and accelerate can pin, move and gather."""
         fields = ("input_ids", "label_at", "label", "slot", "predicted", "target", "sequence", "tokens")
         own = {name: getattr(self, name) for name in fields}
+        own |= {} if self.borders is None else {"borders": self.borders}
         seen = self.visibility
         return own | {
             "segment_start": seen.segment_start,

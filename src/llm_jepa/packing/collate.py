@@ -135,4 +135,5 @@ class Collator:
         if not self.one_forward:
             return spread(forests, pad=self.pad).tensors()
         chosen = self.rows.samples_per_row([forest.tokens for forest in forests])
-        return pack(forests, pad=self.pad, samples_per_row=chosen, row_length=self.rows.length).tensors()
+        packed = pack(forests, pad=self.pad, samples_per_row=chosen, row_length=self.rows.length)
+        return self.rows.finish(packed).tensors()

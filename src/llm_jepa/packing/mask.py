@@ -17,11 +17,15 @@ slot p that sees the Text, Code alone):
 The same formula is FlexAttention's mask function.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+
+Sees: TypeAlias = Callable[[Tensor, Tensor | None, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +40,33 @@ class Visibility:
     prefix_end: Int[Tensor, "row token"]
     position: Int[Tensor, "row token"]
 
-    def mask(self, window: int | None = None) -> Bool[Tensor, "row 1 token token"]:
-        """Return the mask as (row, head, query, key), True where the query sees the key.
+    def sees(self, window: int | None = None) -> Sees:
+        """Return the formula as a function of (row, head, query, key): whether that query sees that key.
+
+        It is a mask function of FlexAttention: the arguments are tensors of indices of any shapes that broadcast.
 
         Args:
             window: the sliding window in tokens, counted in positions along the path; None for full attention.
         """
-        tokens = self.segment_start.shape[1]
+        start, begin, end, position = self.segment_start, self.prefix_start, self.prefix_end, self.position
+        # Lambdas, because the shape checks of the tests wrap functions, and FlexAttention must be given bare ones.
+        visible: Sees = lambda row, head, query, key: (  # noqa: E731, ARG005
+            (key <= query) & ((key >= start[row, query]) | ((key >= begin[row, query]) & (key < end[row, query])))
+        )
+        if window is None:
+            return visible
+        width = window
+        return lambda row, head, query, key: (
+            visible(row, head, query, key) & (position[row, query] - position[row, key] < width)
+        )
+
+    def mask(self, window: int | None = None) -> Bool[Tensor, "row 1 token token"]:
+        """Return the mask as (row, head, query, key), True where the query sees the key.
+
+        Args:
+            window: as above.
+        """
+        rows, tokens = self.segment_start.shape
+        row = torch.arange(rows, device=self.segment_start.device)[:, None, None]
         key = torch.arange(tokens, device=self.segment_start.device)
-        query = key[:, None]
-        own = key >= self.segment_start[..., None]
-        prefix = (key >= self.prefix_start[..., None]) & (key < self.prefix_end[..., None])
-        visible = (key <= query) & (own | prefix)
-        if window is not None:
-            visible &= self.position[..., :, None] - self.position[..., None, :] < window
-        return visible[:, None]
+        return self.sees(window)(row, None, key[:, None], key)[:, None]

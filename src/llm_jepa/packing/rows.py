@@ -2,14 +2,19 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heapreplace
+
+import torch
+
+from llm_jepa.errors import UserError
+from llm_jepa.packing.batch import PackedBatch
 
 BLOCK = 128
 """Tokens of a block of FlexAttention, and so the grain of its rows."""
 
 GRAINS = 8
-"""Row lengths of `OneRow` between two powers of two: pads are at most an eighth of a long row, and shapes are few."""
+"""Row lengths of `Blocks` between two powers of two: pads are at most an eighth of a long row, and shapes are few."""
 
 
 class Rows(ABC):
@@ -22,6 +27,14 @@ class Rows(ABC):
     def length(self, longest: int) -> int:
         """Return the length of all rows where the longest is filled with `longest` tokens; no less than that."""
         return longest
+
+    def finish(self, batch: PackedBatch) -> PackedBatch:
+        """Return the packed batch with what else the attention wants to be told."""
+        return batch
+
+    def counted(self, count: int) -> "Rows":
+        """Return the same with a fixed number of samples to a row."""
+        return Counted(count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +92,72 @@ class Cheapest(Rows):
 
 
 @dataclass(frozen=True, slots=True)
-class OneRow(Rows):
-    """The whole batch in one row: for attention that computes only what is visible, block by block or segment by segment.
+class Blocks(Rows):
+    """The whole batch in one row of blocks: for attention that computes only the blocks in which something is visible.
 
     There is then nothing to gain from a second row. The row is filled up to a multiple of a block, and a long one to a
     multiple of an eighth of the power of two below it, so that kernels which are compiled for a shape meet few of them.
 
+    Attributes:
+        count: samples to a row all the same; None for all of them.
+
     Example:
-        >>> [OneRow().length(longest) for longest in (1, 128, 129, 1025, 5000)]
+        >>> [Blocks().length(longest) for longest in (1, 128, 129, 1025, 5000)]
         [128, 128, 256, 1152, 5120]
     """
 
+    count: int | None = None
+
     def samples_per_row(self, lengths: Sequence[int]) -> int:
         """Return the number of samples."""
-        return max(len(lengths), 1)
+        return self.count or max(len(lengths), 1)
+
+    def counted(self, count: int) -> Rows:
+        """Return the same with a fixed number of samples to a row."""
+        return Blocks(count)
 
     def length(self, longest: int) -> int:
         """Return `longest`, rounded up."""
         octave = 1 << max(longest - 1, 0).bit_length()  # the power of two at or above it
         grain = max(BLOCK, octave // 2 // GRAINS)
         return -(-longest // grain) * grain
+
+
+@dataclass(frozen=True, slots=True)
+class Segments(Rows):
+    """The whole batch in one row, unpadded, with the borders of its segments: for kernels that take no mask at all.
+
+    Attributes:
+        count: samples to a row all the same; None for all of them.
+    """
+
+    count: int | None = None
+
+    def samples_per_row(self, lengths: Sequence[int]) -> int:
+        """Return the number of samples."""
+        return self.count or max(len(lengths), 1)
+
+    def counted(self, count: int) -> Rows:
+        """Return the same with a fixed number of samples to a row."""
+        return Segments(count)
+
+    def finish(self, batch: PackedBatch) -> PackedBatch:
+        """Return the batch with its borders.
+
+        Raises:
+            UserError: a segment sees a prefix of another, which borders cannot say.
+        """
+        seen = batch.visibility
+        if bool((seen.prefix_start != seen.segment_start).any()):
+            raise UserError(
+                "FlashAttention cannot let a segment see a prefix of another, as the shared layout does: set "
+                "`layout.shared: false`, or `model.attention` to 'flex_attention' or 'sdpa'"
+            )
+        tokens = torch.arange(seen.segment_start.numel())
+        rows, length = seen.segment_start.shape
+        begins = seen.segment_start.flatten() == tokens % length
+        ends = torch.tensor([rows * length])
+        return replace(batch, borders=torch.cat([tokens[begins], ends]).to(torch.int32))
 
 
 def spread_evenly(lengths: Sequence[int], rows: int, limit: int) -> Sequence[int]:

@@ -200,10 +200,11 @@ class CleanStop(TrainerCallback):
 
     def agree(self, args: TrainingArguments, control: TrainerControl, *, reserve: float = 0.0) -> bool:
         """Stop the training in all processes if it is due in one of them; return whether it is."""
-        flags = torch.tensor([self.signal or 0, self.due(reserve=reserve)], device=args.device)
+        number, due = self.signal or 0, self.due(reserve=reserve)
         if distributed.is_initialized() and distributed.get_world_size() > 1:
+            flags = torch.tensor([number, due], device=args.device)
             distributed.all_reduce(flags, op=distributed.ReduceOp.MAX)
-        number, due = flags.tolist()
+            number, due = flags.tolist()
         if number:
             self._signals.note(number)
         self.stopped = self.stopped or bool(due)

@@ -31,7 +31,7 @@ class _Sums:
     loss: float | Tensor = 0.0
     next_token: float | Tensor = 0.0
     jepa: float | Tensor = 0.0
-    viewed: float = 0.0
+    viewed: float | Tensor = 0.0
     steps: int = 0
 
 
@@ -61,21 +61,26 @@ class StepMeter(TrainerCallback, ExportableState):
         self._seconds = 0.0
         self._began: float | None = None
 
-    def add(self, step: int, terms: Terms, encoded: Encoded, batch: PackedBatch, *, viewed: float) -> None:
-        """Add one micro-batch of an optimizer step; `viewed` is its share of the step's pairs, 0 if it is run without."""
+    def add(self, step: int, terms: Terms, batch: PackedBatch) -> None:
+        """Add one micro-batch of an optimizer step, without its JEPA term."""
         sums = self._sums
         sums.loss = sums.loss + terms.loss.detach()
         sums.next_token = sums.next_token + terms.next_token
         self._tokens = self._tokens + batch.tokens
         sums.steps += step != self._last
         self._last = step
-        if viewed:
-            self.watch(step, terms, encoded, viewed=viewed)
 
-    def watch(self, step: int, terms: Terms, encoded: Encoded, *, viewed: float) -> None:
-        """Add the JEPA term and the embeddings of one micro-batch, trained or only looked at."""
+    def watch(self, step: int, terms: Terms, encoded: Encoded, *, viewed: float | Tensor) -> None:
+        """Add the JEPA term and the embeddings of one micro-batch, trained or only looked at.
+
+        Args:
+            step: the optimizer step.
+            terms: of the micro-batch.
+            encoded: its pairs.
+            viewed: the share of the step's pairs that they are.
+        """
         self._sums.jepa = self._sums.jepa + terms.jepa
-        self._sums.viewed += viewed
+        self._sums.viewed = self._sums.viewed + viewed
         self._pairs.add(step, encoded)
 
     def read(self, accelerator: Accelerator) -> dict[str, float]:

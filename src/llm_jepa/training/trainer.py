@@ -7,7 +7,7 @@ ranks, which every term is divided by; `compute_loss` makes the call; `log` adds
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,17 +18,18 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
 from llm_jepa.errors import UserError
-from llm_jepa.model.attention import rows_for
+from llm_jepa.model.attention import check_device, only_16_bit, rows_for
 from llm_jepa.model.check import check_packing
 from llm_jepa.model.encode import encode
 from llm_jepa.model.flops import CostModel
+from llm_jepa.model.head import LOGITS, knows_tail
 from llm_jepa.model.parts import core
 from llm_jepa.model.slots import train_slots
 from llm_jepa.objective.jepa import Objective, Totals
 from llm_jepa.packing.batch import Encoded, PackedBatch
 from llm_jepa.packing.collate import Collator
 from llm_jepa.packing.layout import Layout
-from llm_jepa.packing.rows import Counted
+from llm_jepa.packing.rows import Rows
 from llm_jepa.training.gather import gather_candidates
 from llm_jepa.training.meters import EvaluationMeter, StepMeter
 from llm_jepa.training.safe import SafeTrainer
@@ -49,6 +50,17 @@ class Samples(Dataset[dict[str, Any]]):
         """Return one sample and its trained tokens."""
         sample = self._samples[index]
         return {"input_ids": [token for sequence in sample.sequences for token in sequence.ids], "sample": sample}
+
+
+def _arguments(args: TrainingArguments) -> TrainingArguments:
+    """Return the arguments with what packed batches need, and with what would make every step wait for a GPU turned off."""
+    args = copy.copy(args)
+    args.remove_unused_columns = False
+    args.logging_nan_inf_filter = False  # it looks at every loss, for a mean that is replaced by ours
+    loading: Any = copy.copy(args.accelerator_config)
+    loading.non_blocking = args.dataloader_pin_memory
+    args.accelerator_config = loading
+    return args
 
 
 class JEPATrainer(SafeTrainer):
@@ -85,25 +97,22 @@ class JEPATrainer(SafeTrainer):
         one_forward: bool = True,
         **options: Any,
     ) -> None:
-        args = copy.copy(args)
-        args.remove_unused_columns = False
         if args.n_gpu > 1:
             raise UserError(f"{args.n_gpu} GPUs in one process: start with `accelerate launch`, or show it one of them")
+        check_device(model, args.device)
         train_slots(model, trained=objective.trains_views)
-        if one_forward:
-            shortest = sorted(samples, key=lambda sample: len(sample.sequences[0].ids))[:2]
-            check_packing(model, [layout.forest(sample) for sample in shortest], pad=0)
         self.objective, self.layout, self.one_forward = objective, layout, one_forward
         self._meter = StepMeter()
+        rows = rows_for(model, samples_per_row)
         super().__init__(
             model=model,
-            args=args,
+            args=_arguments(args),
             train_dataset=Samples(samples),
             eval_dataset=None if eval_samples is None else Samples(eval_samples),
             data_collator=Collator(
                 layout=layout,
                 pad=0,
-                rows=rows_for(model) if samples_per_row is None else Counted(samples_per_row),
+                rows=rows,
                 one_forward=one_forward,
                 full=True,
                 plain=not objective.always_uses_views,
@@ -114,31 +123,38 @@ class JEPATrainer(SafeTrainer):
         self.model_accepts_loss_kwargs = True
         self._cost = CostModel.of(core(model))
         self.add_callback(self._meter)
+        self._check(samples, rows)
 
     @property
     def trained(self) -> nn.Module:
         """The model that is trained, without Trainer's wrappers."""
         return self.accelerator.unwrap_model(self.model)
 
+    def flops(self) -> float:
+        """Return the operations done so far by all ranks, resumed parts included."""
+        self.store_flos()
+        return self.state.total_flos
+
     def totals(self) -> dict[str, float]:
         """Return what training has cost so far, resumed parts included: `tokens` and `flops` of all ranks, and `seconds`."""
-        self.store_flos()
-        return self._meter.totals(self.accelerator) | {"flops": self.state.total_flos}
+        return self._meter.totals(self.accelerator) | {"flops": self.flops()}
 
     def paused(self) -> AbstractContextManager[None]:
         """Return a context whose duration is no part of the seconds of training."""
         return self._meter.paused()
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
-        """Return the micro-batches of one optimizer step, and [label tokens, pairs] of all of them on all ranks."""
+        """Return the micro-batches of one optimizer step, and the totals of all of them on all ranks."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         for index, batch in enumerate(batches):
             batch["micro_batch"] = index
-        counts = [[batch["full"]["label"].numel(), batch["full"]["predicted"].numel()] for batch in batches]
-        totals = torch.tensor(counts, dtype=torch.long, device=device).reshape(-1, 2).sum(dim=0)
-        if self.accelerator.num_processes > 1:
-            totals = self.accelerator.reduce(totals, reduction="sum")
-        return batches, totals
+        labels = sum(batch["full"]["label"].numel() for batch in batches)
+        pairs = sum(batch["full"]["predicted"].numel() for batch in batches)
+        if self.accelerator.num_processes == 1:
+            return batches, Totals(labels=labels, pairs=pairs)
+        counts = torch.tensor([labels, pairs]).to(device, non_blocking=True)
+        summed: Any = self.accelerator.reduce(counts, reduction="sum")
+        return batches, Totals(labels=summed[0], pairs=summed[1], ranks=self.accelerator.num_processes)
 
     def compute_loss(
         self,
@@ -148,16 +164,15 @@ class JEPATrainer(SafeTrainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """Return the micro-batch's share of the step's loss, times the number of ranks that DDP averages over."""
-        step = self.state.global_step
+        step, totals = self.state.global_step, num_items_in_batch
         uses_views = self._uses_views(inputs)
-        labels, pairs = num_items_in_batch.tolist()
-        totals = Totals(labels=labels, pairs=pairs, ranks=self.accelerator.num_processes)
         batch = PackedBatch.from_tensors(inputs["full" if uses_views else "plain"])
         encoded = self._encode(model, batch)
         terms = self.objective(encoded, totals)
-        viewed = inputs["full"]["predicted"].numel() / max(pairs, 1)
-        self._meter.add(step, terms, encoded, batch, viewed=viewed if uses_views else 0.0)
-        if not uses_views and self._is_logged(step):
+        self._meter.add(step, terms, batch)
+        if uses_views:
+            self._meter.watch(step, terms, encoded, viewed=totals.share_of_pairs(batch.predicted.numel()))
+        elif self._is_logged(step):
             self._monitor(model, inputs["full"], totals)
         loss = terms.loss * self.accelerator.num_processes
         return (loss, encoded) if return_outputs else loss
@@ -200,8 +215,25 @@ class JEPATrainer(SafeTrainer):
         place = {"step": self.state.global_step, "micro_batch": inputs["micro_batch"]}
         return self.objective.uses_views(seed=self.args.seed, **place)
 
+    def _check(self, samples: Sequence[Sample], rows: Rows) -> None:
+        """Check, where training will run, that the model can be packed, and whether its loss can be made in pieces."""
+        model, shortest = self.trained, sorted(samples, key=lambda sample: len(sample.sequences[0].ids))[:2]
+        with self.compute_loss_context_manager():
+            self._logits_at_once = LOGITS if knows_tail(model) else None
+        if not self.one_forward:
+            return
+        forests = [self.layout.forest(sample) for sample in shortest]
+        with self.compute_loss_context_manager() if only_16_bit(model) else nullcontext():
+            check_packing(model, forests, pad=0, rows=rows, precision=self._precision(model))
+
+    def _precision(self, model: nn.Module) -> torch.dtype | None:
+        """Return what the products of the check are rounded to, where that is not the model's dtype."""
+        if only_16_bit(model) and (self.args.bf16 or self.args.fp16):
+            return torch.bfloat16 if self.args.bf16 else torch.float16
+        return torch.float16 if self.args.tf32 and core(model).dtype == torch.float32 else None  # TF32 has float16's digits
+
     def _encode(self, model: nn.Module, batch: PackedBatch) -> Encoded:
-        encoded = encode(model, batch, one_forward=self.one_forward)
+        encoded = encode(model, batch, one_forward=self.one_forward, logits_at_once=self._logits_at_once)
         return gather_candidates(encoded) if self.objective.gathers else encoded
 
     def _is_logged(self, step: int) -> bool:
@@ -213,6 +245,6 @@ class JEPATrainer(SafeTrainer):
         with torch.no_grad():
             batch = PackedBatch.from_tensors(inputs)
             encoded = self._encode(model, batch)
-            viewed = batch.predicted.numel() / max(totals.pairs, 1)
+            viewed = totals.share_of_pairs(batch.predicted.numel())
             self._meter.watch(self.state.global_step, self.objective(encoded, totals), encoded, viewed=viewed)
         model.train()
