@@ -17,7 +17,7 @@ help:
 	@echo "make demo MODEL=smollm2  fine-tune the pretrained SmolLM2-135M-Instruct (about 40 minutes on 2 cores)"
 	@echo "make test                all tests"
 	@echo "make test-lowest         the tests of training with the lowest transformers that is declared"
-	@echo "make check               linters, types, import layers"
+	@echo "make check               linters, types, import layers, known vulnerabilities of dependencies"
 	@echo "make bench               ratios against plain training and the official arithmetic"
 
 $(BIN)/python:
@@ -59,6 +59,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/python tools/audit.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
