@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from accelerate import PartialState
@@ -107,7 +108,13 @@ def _train(
             return answer_split(experiment, material, core(trainer.trained), split, folder, progress)
 
         trainer.add_callback(EpochScores(trainer, score, run, stop, show))
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except UnpicklingError as error:  # Trainer reads its states as plain tensors only, and runs nothing that they name
+        raise UserError(
+            f"'{checkpoint}' holds a state that is no plain one, but would run code when it is read; remove the "
+            "checkpoint, and the same command continues from the one before"
+        ) from error
     if stop.stopped:
         raise Interrupted(stop.signal, trainer.state.global_step)
 
