@@ -13,6 +13,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.managers import SyncManager
+from threading import Lock, Thread
 from typing import Any
 
 import torch
@@ -27,6 +30,11 @@ from llm_jepa.experiments.run import run_experiment
 from llm_jepa.experiments.screen import Screen
 from llm_jepa.experiments.show import Show
 from llm_jepa.training.deadline import NEVER, Deadline
+
+_PARTING = 60.0
+"""Seconds in which a worker may save its run after the process that asked is gone."""
+_WORKING = Lock()
+"""Held in a worker while it has a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +81,9 @@ def run_all(jobs: Sequence[Job], *, console: Console, workers: int | None = None
     cores = os.cpu_count() or 1
     workers = min(workers or cores, len(jobs))
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, _progress(console) as progress:
+    manager = SyncManager(ctx=context)
+    manager.start(_follow)
+    with manager, _progress(console) as progress:
         news: Any = manager.Queue()
         others = multiprocessing.active_children()
         with ProcessPoolExecutor(
@@ -137,13 +147,30 @@ def _progress(console: Console) -> Progress:
 
 def _start(threads: int) -> None:
     signal.signal(signal.SIGTERM, terminate)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(min(threads, torch.get_num_threads()))  # OMP_NUM_THREADS may ask for fewer
     quiet_libraries(Screen(stderr=True))
+    _follow()
+
+
+def _follow() -> None:
+    """See to it that this process ends when the one that began it is gone: killed, say, or out of memory."""
+    asker = parent_process()
+    if asker is None:
+        return
+
+    def end() -> None:
+        asker.join()
+        os.kill(os.getpid(), signal.SIGTERM)  # a run under way saves a checkpoint, as after Ctrl-C
+        _WORKING.acquire(timeout=_PARTING)
+        os._exit(1)
+
+    Thread(target=end, daemon=True).start()
 
 
 def _work(job: Job, news: Any, begin: Deadline, deadline: Deadline) -> None:
-    """Run a job, if it is not too late to begin."""
-    if begin.passed():
+    """Run a job, if it is not too late to begin and somebody waits for it."""
+    asker = parent_process()
+    if begin.passed() or (asker is not None and not asker.is_alive()):
         raise Interrupted(None, 0)
 
     def tell(stage: str, done: int, total: int, detail: str = "") -> None:
@@ -157,4 +184,5 @@ def _work(job: Job, news: Any, begin: Deadline, deadline: Deadline) -> None:
 
     tell("loading", 0, 1)
     show = Show(train=train, evaluate=lambda done, total: tell("scoring", done, total))
-    run_experiment(job.experiment, arm=job.arm, show=show, deadline=deadline)
+    with _WORKING:
+        run_experiment(job.experiment, arm=job.arm, show=show, deadline=deadline)

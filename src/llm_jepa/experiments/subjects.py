@@ -63,15 +63,29 @@ def subjects(names: Sequence[str], *, trusted: bool = False) -> tuple[Subject, .
     )
 
 
+def _check_place(name: str) -> None:
+    """Refuse a path where nothing is, before anything is read; what may be a name on the hub passes.
+
+    Raises:
+        UserError: there is nothing, and it is no name on the hub: those are `name` or `owner/name`.
+    """
+    path = Path(name)
+    local = name.startswith((".", "/", "~")) or len(path.parts) > 2 or path.suffix == ".gguf"
+    beside = len(path.parts) > 1 and path.parent.is_dir()
+    if (local or beside) and not path.exists():
+        raise UserError(f"there is nothing at '{name}'; give a run's folder, a model's folder, or a name on the hub")
+
+
 def finished_run(name: str) -> RunFolder | None:
     """Return the run of a folder, or of the `model` inside a run's folder that is not there; None where it is no run.
 
     Raises:
-        UserError: the run has no model yet.
+        UserError: the run has no model yet, or the name is a path where nothing is.
     """
     path = Path(name)
     if path.name == "model" and not path.exists() and RunFolder(path.parent).config.is_file():
         return finished_run(str(path.parent))
+    _check_place(name)
     run = RunFolder(path)
     if not run.config.is_file():
         return None

@@ -250,7 +250,9 @@ def test_every_key_is_documented_and_nothing_else(here: Path) -> None:
 MISTAKES = {
     "nothing": ("", "arguments are required"),
     "twice": ("runs/plain runs/plain", "'runs/plain' is given twice"),
-    "no such model": ("./nowhere --data rows.jsonl", "there is no such folder"),
+    "no such path": ("./nowhere --data rows.jsonl", "there is nothing at './nowhere'; give a run's folder"),
+    "no such run": ("runs/plain runs/jepq", "there is nothing at 'runs/jepq'; give a run's folder"),
+    "no such folder": ("jepq", "there is no folder 'jepq'; give a run's folder, or, if it is a model on the hub, name data"),
     "no data": ("base", "there is no run among the models, whose test data could be taken; name data with `--data`"),
     "no such data": ("runs/plain --data nowhere.jsonl", "no such file"),
     "no such split": (

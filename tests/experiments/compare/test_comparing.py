@@ -1,6 +1,11 @@
 """`llm-jepa compare`: arms and seeds into runs, runs into a tested table."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,3 +78,43 @@ def test_mistakes_are_one_sentence_and_nothing_is_written(options: list[str], me
         compare(["mine.yaml", *options])
     assert message in str(caught.value)
     assert not Path("runs").exists()
+
+
+def children(process: int) -> set[int]:
+    """Return the processes that another one began, from the kernel's table."""
+    found: set[int] = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and parent_and_state(int(entry.name))[0] == process:
+            found.add(int(entry.name))
+    return found
+
+
+def parent_and_state(process: int) -> tuple[int | None, str]:
+    """Return the parent of a process and its state; nothing where it is gone."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None, "gone"
+    return int(fields[1]), fields[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+def test_killing_the_command_ends_its_workers_and_keeps_their_work(here: Path) -> None:
+    described = experiment(Path("runs"), Path("rows.jsonl"), ModelConfig(name="base"), max_steps=10**6, logging_steps=1)
+    Path("mine.yaml").write_text(dump_experiment(described))
+    command = [sys.executable, "-m", "llm_jepa", "compare", "mine.yaml", "--only", "plain", "--seeds", "1", "--workers", "1"]
+    run = Path("runs/plain/seed-1")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as compared:
+        until = time.monotonic() + 180
+        while not (run / "metrics.jsonl").exists() and time.monotonic() < until:
+            assert compared.poll() is None
+            time.sleep(0.1)
+        begun = children(compared.pid)
+        os.kill(compared.pid, signal.SIGKILL)
+    assert len(begun) >= 2
+    until = time.monotonic() + 30
+    while time.monotonic() < until and any(parent_and_state(child)[1] not in ("gone", "Z") for child in begun):
+        time.sleep(0.1)
+    assert {parent_and_state(child)[1] for child in begun} <= {"gone", "Z"}
+    assert [*run.glob("checkpoints/checkpoint-*")]

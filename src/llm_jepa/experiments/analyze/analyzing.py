@@ -142,7 +142,7 @@ def _rows(options: Namespace, chosen: Sequence[Subject]) -> Rows:
         split = f", {options.split}" if options.split else ""
         return Rows(source=f"{options.data}{split}", examples=paired(examples, limit=options.limit))
     if first is None:
-        raise UserError("there is no run among the models, whose test data could be taken; name data with `--data`")
+        raise UserError(_no_run([subject.name for subject in chosen]))
     held_out = [split for split in (TEST, VALIDATION) if source_of(data, split) is not None]
     split = options.split or next(iter(held_out), None)
     if split is None:
@@ -153,6 +153,14 @@ def _rows(options: Namespace, chosen: Sequence[Subject]) -> Rows:
         )
     examples = read_split(replace(data, folder=folder), split)
     return Rows(source=f"{source_of(data, split)}, {split}", examples=paired(examples, limit=options.limit))
+
+
+def _no_run(names: Sequence[str]) -> str:
+    """Say that nothing tells which data to read; a name that is no folder here was perhaps meant to be a run's."""
+    missing = next((name for name in names if not Path(name).exists()), None)
+    if missing is None:
+        return "there is no run among the models, whose test data could be taken; name data with `--data`"
+    return f"there is no folder '{missing}'; give a run's folder, or, if it is a model on the hub, name data with `--data`"
 
 
 def _measured(chosen: Sequence[Subject], embedded: Sequence[Embedded], show: Show, *, clouds: bool) -> list[Analysed]:

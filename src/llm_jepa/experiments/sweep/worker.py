@@ -106,7 +106,7 @@ def serve(desk: Desk, channel: Connection) -> None:
     os.setpgid(0, 0)  # Ctrl-C reaches the process that asks, which then stops this one as `CleanStop` wants it
     if desk.devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = desk.devices
-    torch.set_num_threads(desk.threads)
+    torch.set_num_threads(min(desk.threads, torch.get_num_threads()))  # OMP_NUM_THREADS may ask for fewer
     quiet_libraries(Screen(stderr=True))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ledger = Ledger(desk.url, desk.name)
