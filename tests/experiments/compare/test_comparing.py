@@ -64,7 +64,7 @@ def test_every_arm_is_trained_with_every_seed_and_tested(here: Path, capsys: pyt
     ("options", "message"),
     [
         (["--seeds", "1", "1"], "--seeds names 1 twice"),
-        (["--seeds", "one"], "--seeds: invalid int value: 'one'"),
+        (["--seeds", "one"], "--seeds: no whole number: 'one'"),
         (["--only", "jep"], "there is no arm 'jep'; did you mean 'jepa'?"),
         (["--arms", "{jepa: {layout.k: 2}}"], "'jepa' twice"),
         (["--arms", "{a: {layout.q: 2}}"], "arm 'a': config: there is no field"),
