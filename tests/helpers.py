@@ -218,7 +218,9 @@ def train(
 
     More `options` go to either side.
     """
-    own = {name: options.pop(name) for name in ("samples_per_row", "one_forward", "eval_samples") if name in options}
+    own = {
+        name: options.pop(name) for name in ("samples_per_row", "one_forward", "eval_samples", "on_nan") if name in options
+    }
     settings: dict[str, Any] = {
         "learning_rate": 1e-2,
         "logging_steps": 1,

@@ -2,9 +2,12 @@
 
 import errno
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -179,6 +182,21 @@ def test_an_interruption_has_the_shells_exit_code(
     monkeypatch.setitem(cli.VERBS, "evaluate", interrupt)
     assert main(["evaluate"]) == 130
     assert capsys.readouterr().err.startswith("interrupted; the same command continues")
+
+
+def test_sigterm_has_the_shells_exit_code_and_its_handler_is_given_back(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(arguments: list[str]) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setitem(cli.VERBS, "evaluate", terminated)
+    assert main(["evaluate"]) == 143
+    assert capsys.readouterr().err == "terminated; the same command continues from what is saved\n"
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 CONFIG = """

@@ -4,8 +4,37 @@ A file is written beside its place, forced to the disk, renamed, and then the re
 leaves the old content or the new one, and so does a power failure.
 """
 
+import errno
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+FULL = 2**20
+"""A disk with less than this free, in bytes, when a write failed is taken for full."""
+
+
+@contextmanager
+def drafting(folder: Path) -> Iterator[None]:
+    """Remove a folder that is half written when the block that fills it fails.
+
+    Raises:
+        OSError: the disk is full (ENOSPC), whatever the libraries that write there have made of it.
+    """
+    try:
+        yield
+    except BaseException as error:
+        full = is_full(folder.parent)  # told before room is made again
+        shutil.rmtree(folder, ignore_errors=True)
+        if full and isinstance(error, Exception):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
+
+
+def is_full(folder: Path) -> bool:
+    """Return whether the disk of a folder has no room left; a folder that is gone has no disk."""
+    return folder.is_dir() and shutil.disk_usage(folder).free < FULL
 
 
 def write(path: Path, text: str) -> None:

@@ -1,15 +1,12 @@
-"""The run folder: which may be used, what overwriting removes, and what a full disk says."""
+"""The run folder: which may be used, with which changes it goes on, and what overwriting removes."""
 
-import shutil
-from collections import namedtuple
 from pathlib import Path
 
 import pytest
 
 from llm_jepa.errors import UserError
-from llm_jepa.experiments.files import RunFolder, begin_run, check_run, full_disk_explained
-
-Usage = namedtuple("Usage", ["total", "used", "free"])
+from llm_jepa.experiments.continuing import differences
+from llm_jepa.experiments.files import RunFolder, begin_run, check_run
 
 
 def begun(folder: Path) -> RunFolder:
@@ -49,11 +46,49 @@ def test_overwriting_a_run_that_is_under_way_continues_it(tmp_path: Path) -> Non
     assert (run.checkpoints / "checkpoint-2").exists()
 
 
-@pytest.mark.parametrize("free", [0, 10**9])
-def test_a_full_disk_is_one_sentence_and_other_faults_stay(
-    free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 10**9 - free, free))
-    expected: type[Exception] = RuntimeError if free else UserError
-    with pytest.raises(expected, match=r"no space left|unexpected pos"), full_disk_explained(tmp_path):
-        raise RuntimeError("unexpected pos 56896 vs 56784")
+BEFORE = """
+objective: {weight: 1.0, distance: {class_path: Cosine}}
+training: {per_device_train_batch_size: 8, learning_rate: 0.1}
+evaluation: {batch_size: 32}
+on_nan: stop
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("on_nan: stop", "on_nan: skip", []),
+        ("learning_rate: 0.1}", "learning_rate: 0.1, gradient_checkpointing: true}", []),
+        ("{batch_size: 32}", "{batch_size: 16}", []),
+        ("per_device_train_batch_size: 8", "per_device_train_batch_size: 4, gradient_accumulation_steps: 2", []),
+        ("per_device_train_batch_size: 8, ", "", []),  # the default
+        (
+            "per_device_train_batch_size: 8",
+            "per_device_train_batch_size: 4",
+            ["training.per_device_train_batch_size x training.gradient_accumulation_steps"],
+        ),
+        ("learning_rate: 0.1", "learning_rate: 0.2", ["training.learning_rate"]),
+        ("weight: 1.0", "weight: 2.0", ["objective.weight"]),
+        ("weight: 1.0, ", "", ["objective.weight"]),
+    ],
+)
+def test_a_run_goes_on_with_what_leaves_its_steps_as_they_are(old: str, new: str, changed: list[str]) -> None:
+    assert old in BEFORE
+    assert differences(BEFORE, BEFORE.replace(old, new)) == changed
+    assert differences(BEFORE.replace(old, new), BEFORE) == changed
+
+
+def test_a_contrastive_distance_compares_within_the_batch_which_must_stay() -> None:
+    before = BEFORE.replace("Cosine", "InfoNCE")
+    smaller = before.replace(
+        "per_device_train_batch_size: 8", "per_device_train_batch_size: 4, gradient_accumulation_steps: 2"
+    )
+    assert differences(before, smaller) == ["training.per_device_train_batch_size", "training.gradient_accumulation_steps"]
+
+
+@pytest.mark.parametrize("text", ["objective: {", "nothing", "[1, 2]", ""])
+def test_a_torn_config_is_one_sentence(text: str, tmp_path: Path) -> None:
+    run = begun(tmp_path)
+    run.config.write_text(text)
+    with pytest.raises(UserError, match=r"config.yaml: is damaged; restore it"):
+        check_run(run, "a: 1\n", overwrite=False)

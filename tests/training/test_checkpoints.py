@@ -102,6 +102,23 @@ def test_a_kill_while_a_checkpoint_is_replaced_leaves_the_old_or_the_new_one(mom
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-4"]
 
 
+def test_an_interruption_while_a_checkpoint_is_replaced_puts_the_old_one_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = sealed(tmp_path, 4, "old")
+    made = draft(tmp_path, 4, "new")
+
+    def interrupted(part: Path, path: Path) -> None:
+        if path == place:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints, "put", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        seal(made, place)
+    assert latest_whole(tmp_path) == place
+    assert (place / "model.bin").read_text() == "old"
+
+
 def test_the_oldest_go_by_their_steps_and_the_best_one_stays(tmp_path: Path) -> None:
     made = {step: sealed(tmp_path, step) for step in (8, 9, 10, 11)}
     for age, step in enumerate((11, 10, 9, 8)):  # a clock that ran backwards: the newest looks the oldest

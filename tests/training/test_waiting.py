@@ -1,4 +1,4 @@
-"""A training step reads no value of a tensor, so that a GPU is never waited for between two logs.
+"""A training step reads no value of a tensor but one, whether its gradient is finite, so that a GPU is not waited for.
 
 There is no GPU here, so what would wait for one is caught on the CPU: every operation that makes a number or a shape out of
 a tensor's values, while Trainer trains. Left out are the places that handle numbers of the host alone: data loading, and
@@ -22,8 +22,9 @@ from llm_jepa.packing.layout import Layout
 OPERATIONS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2", "equal", "is_nonzero")
 METHODS = ("item", "tolist", "__bool__", "__int__", "__float__", "__index__", "cpu", "numpy", "__contains__")
 HOST = ("torch/utils/data/", "torch/optim/", "accelerate/data_loader.py", "transformers/trainer_pt_utils.py")
-READERS = {"log", "_maybe_log_save_evaluate", "_finalize_training", "__init__", "_check"}
-"""Functions that may read: logging, evaluating and saving, and what runs before and after all steps."""
+READERS = {"log", "_maybe_log_save_evaluate", "_finalize_training", "__init__", "_check", "on_pre_optimizer_step"}
+"""Functions that may read: logging, evaluating and saving, what runs before and after all steps, and the guard, which reads
+one number a step before it lets the optimizer have the gradient."""
 
 
 class Catch(TorchDispatchMode):

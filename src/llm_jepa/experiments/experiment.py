@@ -15,6 +15,7 @@ from llm_jepa.packing.collate import OverLength
 from llm_jepa.packing.layout import Layout
 from llm_jepa.scoring.scorer import Scorer
 from llm_jepa.tasks.columns import Columns
+from llm_jepa.training.nonfinite import OnNan
 from llm_jepa.views.tokenize import Labels
 
 NL_REGEX = "nl_regex"
@@ -146,6 +147,7 @@ class Experiment:
         training: plain `TrainingArguments` of transformers, over `TRAINING_DEFAULTS`.
         max_flops: train for so many floating-point operations, however many epochs that is, instead of
             `training.num_train_epochs`: ends with the step that reaches them, and the learning rate's schedule ends there.
+        on_nan: what a step does whose loss or gradient is not finite.
         evaluation: how answers are generated.
         seed: of everything drawn: data order, random weights, slots, loss dropout, shuffled pairs.
     """
@@ -159,6 +161,7 @@ class Experiment:
     packing: Packing = field(default_factory=Packing)
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     max_flops: float | None = None
+    on_nan: OnNan = OnNan.stop
     evaluation: Evaluation = field(default_factory=Evaluation)
     seed: int = 82
 

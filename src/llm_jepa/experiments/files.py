@@ -15,21 +15,17 @@ import importlib.metadata
 import json
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from llm_jepa.durable import write
 from llm_jepa.errors import UserError
+from llm_jepa.experiments.continuing import differences
 from llm_jepa.training.checkpoints import latest_whole
-
-FULL = 2**20
-"""A disk with less than this free, in bytes, when a write failed is taken for full."""
 
 FORMAT = 1
 """Version of the run folder; it grows when a key changes its meaning or goes (docs/run-folder.md)."""
@@ -139,12 +135,14 @@ def _check_same(run: RunFolder, config: str) -> None:
         raise UserError(f"output: '{run.root}' is not empty and holds no run; give another folder")
     try:
         before = run.config.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
+        begun = (run.checkpoints, run.metrics, run.results)
+        if before == config or not any(path.exists() for path in begun):
+            return
+        changed = differences(before, config)
+    except ValueError as error:
         raise UserError(f"{run.config}: is damaged; restore it, give another folder, or `--overwrite`") from error
-    begun = (run.checkpoints, run.metrics, run.results)
-    if before == config or not any(path.exists() for path in begun):
+    if not changed:
         return
-    changed = sorted({line.split(":")[0].strip() for line in set(before.splitlines()) ^ set(config.splitlines())})
     raise UserError(
         f"output: '{run.root}' holds a run with another config (different: {', '.join(changed[:5])}); "
         "give another folder, the same config, or `--overwrite`"
@@ -168,17 +166,6 @@ def _remove(run: RunFolder) -> None:
     )
     for path in files:
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def full_disk_explained(folder: Path) -> Iterator[None]:
-    """Turn the many errors of a full disk into one sentence; each library underneath raises another one."""
-    try:
-        yield
-    except (OSError, RuntimeError, SafetensorError) as error:
-        if shutil.disk_usage(folder).free >= FULL:
-            raise
-        raise UserError(f"there is no space left where '{folder}' is; free some and give the same command") from error
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

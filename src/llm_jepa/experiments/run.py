@@ -1,6 +1,8 @@
 """One experiment -> one run folder: train, score, save; the same call continues what was interrupted."""
 
+import errno
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,9 +19,10 @@ from llm_jepa.experiments.card import model_card
 from llm_jepa.experiments.config import dump_experiment
 from llm_jepa.experiments.epochs import EpochScores
 from llm_jepa.experiments.experiment import Experiment
-from llm_jepa.experiments.files import FORMAT, RunFolder, begin_run, check_run, environment, full_disk_explained, write_json
+from llm_jepa.experiments.files import FORMAT, RunFolder, begin_run, check_run, environment, write_json
 from llm_jepa.experiments.interruption import Interrupted
 from llm_jepa.experiments.material import Material, max_length, prepare_material
+from llm_jepa.experiments.obstacles import memory_explained, writing_explained
 from llm_jepa.experiments.planning import end_training
 from llm_jepa.experiments.scoring_runs import CLOSING, answer_split, check_answers, epoch_split, score_run
 from llm_jepa.experiments.show import QUIET, Show
@@ -83,10 +86,12 @@ def run_experiment(
         write_json(run.environment, environment(material.examples.fingerprints()))
     processes.wait_for_everyone()
     trainer, stop = make_trainer(experiment, material, model, run, show, deadline)
-    with full_disk_explained(run.root):
-        _train(experiment, material, trainer, run, show, stop)
+    with writing_explained(run.root):
+        with memory_explained(experiment, material, trainer.trained, answering=False):
+            _train(experiment, material, trainer, run, show, stop)
         results = {"format": FORMAT, "arm": arm or arm_name(experiment), "seed": experiment.seed}
-        results |= _score(experiment, material, trainer, run, show, stop)
+        with memory_explained(experiment, material, trainer.trained, answering=True):
+            results |= _score(experiment, material, trainer, run, show, stop)
         _finish(experiment, material, trainer, run, show, results)
     processes.wait_for_everyone()
     return run
@@ -122,13 +127,24 @@ def _train(
 def _score(
     experiment: Experiment, material: Material, trainer: JEPATrainer, run: RunFolder, show: Show, stop: CleanStop
 ) -> dict[str, Any]:
-    """Score the trained model; if that is interrupted, the weights are saved, also of a training without checkpoints."""
+    """Score the trained model; if that does not end, the weights are saved, also of a training without checkpoints."""
+    _check_there(run)
     try:
         with stop.listening():
             return score_run(experiment, material, trainer, run, show, stop)
-    except Interrupted:
+    except (Interrupted, RuntimeError, MemoryError):
         trainer.save_once()
         raise
+
+
+def _check_there(run: RunFolder) -> None:
+    """Make sure that the folder was not removed, before something makes it anew without what was in it.
+
+    Raises:
+        FileNotFoundError: it was.
+    """
+    if PartialState().is_main_process and not run.config.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(run.root))
 
 
 def _latest_checkpoint(run: RunFolder) -> Path | None:
@@ -177,6 +193,7 @@ def make_trainer(
         eval_samples=material.validation or None,
         samples_per_row=experiment.packing.samples_per_row,
         one_forward=experiment.packing.one_forward,
+        on_nan=experiment.on_nan,
         processing_class=tokenizer,
         callbacks=[MetricsFile(run.metrics, closing=CLOSING), CollapseWarning(), Progress(show.train), stop],
     )
@@ -192,11 +209,13 @@ def _finish(
     totals = trainer.totals()
     if not trainer.is_world_process_zero():
         return
+    _check_there(run)
     results |= {
         "weight": experiment.objective.weight,
         "effective_weight": experiment.objective.effective_weight,
         "k": experiment.layout.k,
         "steps": trainer.state.global_step,
+        "left_out": trainer.left_out,
         **totals,
     }
     if experiment.evaluation.each_epoch:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from torch import nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from llm_jepa.durable import put, sync_tree
+from llm_jepa.durable import drafting, put, sync_tree
 from llm_jepa.errors import UserError
 from llm_jepa.model.load import ModelConfig, load_model
 from llm_jepa.model.lora import is_four_bit, moved_adapters
@@ -85,15 +85,13 @@ def whole_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         part.mkdir(parents=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"cannot write to '{shown}': {error.strerror}; give another folder") from error
-    try:
+    with drafting(part):
         yield part
         sync_tree(part)
         if folder.exists():
             folder.replace(old)  # a removal takes time, and a kill during it would leave half a model
         put(part, folder)
         shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def export(

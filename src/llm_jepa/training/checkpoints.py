@@ -37,9 +37,15 @@ def seal(draft: Path, checkpoint: Path) -> None:
     files = {name: {"bytes": path.stat().st_size, "sha256": _digest(path)} for name, path in _files(draft)}
     write(draft / MANIFEST, json.dumps({"files": files}, indent=1) + "\n")
     sync_tree(draft)
-    if checkpoint.exists():
-        checkpoint.replace(draft.with_name(_OLD))  # a folder takes a free name only; `recover` closes the gap
-    put(draft, checkpoint)
+    old = draft.with_name(_OLD)
+    try:
+        if checkpoint.exists():
+            checkpoint.replace(old)  # a folder takes a free name only; `recover` closes the gap that a kill leaves
+        put(draft, checkpoint)
+    except BaseException:
+        if old.exists() and not checkpoint.exists():
+            old.replace(checkpoint)
+        raise
     shutil.rmtree(draft.parent, ignore_errors=True)
 
 

@@ -1,9 +1,10 @@
 """Running sums between two logs, and over an evaluation: terms, alignment, tokens."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -51,7 +52,11 @@ class _Pairs:
 
 
 class StepMeter(TrainerCallback, ExportableState):
-    """Sums the terms of the steps since the last log; travels with checkpoints, so that resumed logs are the same."""
+    """Sums the terms of the steps since the last log; travels with checkpoints, so that resumed logs are the same.
+
+    Attributes:
+        left_out: optimizer steps whose update was left out.
+    """
 
     def __init__(self) -> None:
         self._sums = _Sums()
@@ -60,6 +65,17 @@ class StepMeter(TrainerCallback, ExportableState):
         self._tokens: float | Tensor = 0.0
         self._seconds = 0.0
         self._began: float | None = None
+        self._marked = (self._sums, self._pairs, self._last, self._tokens)
+        self.left_out = 0
+
+    def mark(self) -> None:
+        """Remember the sums as they are before an optimizer step."""
+        self._marked = (replace(self._sums), replace(self._pairs), self._last, self._tokens)
+
+    def wind_back(self) -> None:
+        """Take the sums up as they were before the step."""
+        sums, pairs, self._last, self._tokens = self._marked
+        self._sums, self._pairs = replace(sums), replace(pairs)
 
     def add(self, step: int, terms: Terms, batch: PackedBatch) -> None:
         """Add one micro-batch of an optimizer step, without its JEPA term."""
@@ -91,8 +107,9 @@ class StepMeter(TrainerCallback, ExportableState):
             [float(part) for part in (sums.loss, sums.next_token, sums.jepa, sums.viewed)], dtype=torch.float64
         )
         loss, next_token, jepa, viewed = _over_ranks(accelerator, parts).tolist()
-        steps = max(sums.steps, 1)
-        logs = {"loss": loss / steps, "next_token": next_token / steps}
+        if not sums.steps:
+            return {"loss": math.nan}  # every step since the last reading was left out
+        logs = {"loss": loss / sums.steps, "next_token": next_token / sums.steps}
         if viewed:
             logs["jepa"] = jepa / viewed
             logs |= _alignment(accelerator, self._pairs.predicted, self._pairs.target)
@@ -129,7 +146,7 @@ class StepMeter(TrainerCallback, ExportableState):
         """Return what a checkpoint keeps."""
         self._count_seconds()
         sums = {name: value if isinstance(value, int) else float(value) for name, value in asdict(self._sums).items()}
-        kept = {"sums": sums, "tokens": float(self._tokens), "seconds": self._seconds}
+        kept = {"sums": sums, "tokens": float(self._tokens), "seconds": self._seconds, "left_out": self.left_out}
         return {"args": {}, "attributes": kept}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -140,6 +157,7 @@ class StepMeter(TrainerCallback, ExportableState):
         if state.global_step > 0 and isinstance(saved, Mapping):
             kept = saved["attributes"]
             self._sums, self._tokens, self._seconds = _Sums(**kept["sums"]), kept["tokens"], kept["seconds"]
+            self.left_out = kept["left_out"]
         self._began = time.monotonic()
 
 

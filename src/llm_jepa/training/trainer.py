@@ -32,6 +32,7 @@ from llm_jepa.packing.layout import Layout
 from llm_jepa.packing.rows import Rows
 from llm_jepa.training.gather import gather_candidates
 from llm_jepa.training.meters import EvaluationMeter, StepMeter
+from llm_jepa.training.nonfinite import SAMPLES, Guard, OnNan, WithSamples, descends, finite_logs
 from llm_jepa.training.safe import SafeTrainer
 from llm_jepa.views.tokenize import Sample
 
@@ -77,6 +78,7 @@ class JEPATrainer(SafeTrainer):
         eval_samples: a held-out set for `evaluate`.
         samples_per_row: how many samples share a row; None: as many as pay off with the model's attention.
         one_forward: pack; else every segment gets a row of its own.
+        on_nan: what a step does whose loss or gradient is not finite.
         options: more arguments of `Trainer`, such as `processing_class` or `callbacks`.
 
     Raises:
@@ -95,6 +97,7 @@ class JEPATrainer(SafeTrainer):
         eval_samples: Sequence[Sample] | None = None,
         samples_per_row: int | None = None,
         one_forward: bool = True,
+        on_nan: OnNan = OnNan.stop,
         **options: Any,
     ) -> None:
         if args.n_gpu > 1:
@@ -109,13 +112,15 @@ class JEPATrainer(SafeTrainer):
             args=_arguments(args),
             train_dataset=Samples(samples),
             eval_dataset=None if eval_samples is None else Samples(eval_samples),
-            data_collator=Collator(
-                layout=layout,
-                pad=0,
-                rows=rows,
-                one_forward=one_forward,
-                full=True,
-                plain=not objective.always_uses_views,
+            data_collator=WithSamples(
+                Collator(
+                    layout=layout,
+                    pad=0,
+                    rows=rows,
+                    one_forward=one_forward,
+                    full=True,
+                    plain=not objective.always_uses_views,
+                )
             ),
             **options,
         )
@@ -123,6 +128,10 @@ class JEPATrainer(SafeTrainer):
         self.model_accepts_loss_kwargs = True
         self._cost = CostModel.of(core(model))
         self.add_callback(self._meter)
+        self._guard = Guard(self, on_nan, own_steps=not self.is_deepspeed_enabled)
+        self._flops = (0.0, 0.0)
+        self.accelerator.clip_grad_norm_ = self._guard.watched(self.accelerator.clip_grad_norm_)  # Trainer tells no callback
+        self.add_callback(self._guard)
         self._check(samples, rows)
 
     @property
@@ -139,12 +148,19 @@ class JEPATrainer(SafeTrainer):
         """Return what training has cost so far, resumed parts included: `tokens` and `flops` of all ranks, and `seconds`."""
         return self._meter.totals(self.accelerator) | {"flops": self.flops()}
 
+    @property
+    def left_out(self) -> int:
+        """Optimizer steps whose update was left out, because it was not finite."""
+        return self._meter.left_out
+
     def paused(self) -> AbstractContextManager[None]:
         """Return a context whose duration is no part of the seconds of training."""
         return self._meter.paused()
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """Return the micro-batches of one optimizer step, and the totals of all of them on all ranks."""
+        self._meter.mark()
+        self._flops = (self.current_flos, self.state.total_flos)
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         for index, batch in enumerate(batches):
             batch["micro_batch"] = index
@@ -174,14 +190,42 @@ class JEPATrainer(SafeTrainer):
             self._meter.watch(step, terms, encoded, viewed=totals.share_of_pairs(batch.predicted.numel()))
         elif self._is_logged(step):
             self._monitor(model, inputs["full"], totals)
+        self._guard.add(terms.loss, inputs[SAMPLES])
         loss = terms.loss * self.accelerator.num_processes
         return (loss, encoded) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, with the named terms, the monitors and the costs so far beside the training loss."""
         if "loss" in logs:
-            logs |= self._meter.read(self.accelerator) | self.totals()
+            logs = finite_logs(logs | self._meter.read(self.accelerator) | self.totals())
         super().log(logs, start_time)
+
+    def wind_back(self) -> None:
+        """Put the sums and counts back to what they were before the step at work."""
+        self._meter.wind_back()
+        self.current_flos, self.state.total_flos = self._flops
+
+    def leave_out(self) -> int:
+        """Count the step at work as left out, and its sums as not made; return how many there were so far."""
+        self._meter.wind_back()
+        self._meter.left_out += 1
+        return self._meter.left_out
+
+    def faulty(self, samples: Sequence[Sample]) -> list[str]:
+        """Return the names of the samples without a finite loss or gradient of their own; none where weights are sharded."""
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return []
+        model, names = self.trained, list[str]()
+        model.eval()
+        for sample in samples:
+            inputs: Any = self._prepare_inputs(self.data_collator([{"sample": sample}]) | {"micro_batch": 0})
+            batch = PackedBatch.from_tensors(inputs["full" if self._uses_views(inputs) else "plain"])
+            with self.compute_loss_context_manager():
+                loss = self.objective(self._alone(model, batch), Totals(labels=1, pairs=1)).loss
+            if not descends(loss, model):
+                names.append(sample.name)
+        model.train()
+        return names
 
     def evaluation_loop(
         self,
@@ -232,8 +276,11 @@ class JEPATrainer(SafeTrainer):
             return torch.bfloat16 if self.args.bf16 else torch.float16
         return torch.float16 if self.args.tf32 and core(model).dtype == torch.float32 else None  # TF32 has float16's digits
 
+    def _alone(self, model: nn.Module, batch: PackedBatch) -> Encoded:
+        return encode(model, batch, one_forward=self.one_forward, logits_at_once=self._logits_at_once)
+
     def _encode(self, model: nn.Module, batch: PackedBatch) -> Encoded:
-        encoded = encode(model, batch, one_forward=self.one_forward, logits_at_once=self._logits_at_once)
+        encoded = self._alone(model, batch)
         return gather_candidates(encoded) if self.objective.gathers else encoded
 
     def _is_logged(self, step: int) -> bool:

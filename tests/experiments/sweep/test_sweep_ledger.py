@@ -152,6 +152,21 @@ def test_a_killed_process_loses_its_claim_at_once(tmp_path: Path) -> None:
     assert claimed(one).trial == TRIALS[0]
 
 
+def test_a_trial_whose_process_is_killed_is_begun_three_times_and_after_a_retry_three_times_more(tmp_path: Path) -> None:
+    one = ledger(tmp_path)
+    for _ in range(2):
+        for killed in (1, 2):
+            one.add(TRIALS[:1])
+            one.killed(claimed(one))
+            assert statuses(one) == ["waiting"], killed
+        one.add(TRIALS[:1])
+        one.killed(claimed(one))
+        assert one.outcomes()[TRIALS[0]] == Outcome(
+            status=Status.failed, sentence="its process was killed 3 times; most likely the memory is not enough"
+        )
+        assert one.retry_failed() == 1
+
+
 def test_a_process_that_cannot_be_seen_keeps_its_claim_while_it_beats(tmp_path: Path) -> None:
     one = ledger(tmp_path, grace=-1.0)
     one.add(TRIALS[:1])

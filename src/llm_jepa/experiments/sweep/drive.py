@@ -16,7 +16,6 @@ from llm_jepa.experiments.sweep.trials import name_of
 from llm_jepa.experiments.sweep.worker import News
 
 _LOOK = 0.5
-_KILLED = "its process was killed; most likely the memory was not enough"
 
 Watch = Callable[[Survey, Outcomes, list[News]], None]
 """Is shown where the sweep stands, and what is being done."""
@@ -64,7 +63,7 @@ class Drive:
             for sign in dead:
                 claim = self._ledger.claimed_by(sign)
                 if claim is not None:
-                    self._ledger.fail(claim, _KILLED)
+                    self._ledger.killed(claim)
 
     def names(self, found: Survey, outcomes: Outcomes) -> dict[Trial, str]:
         """Return the folder of every trial."""

@@ -11,7 +11,7 @@ report.html     the chosen arms
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import yaml
 from llm_jepa.durable import put
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.config import plain
+from llm_jepa.experiments.continuing import flat
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.secrets import redacted
 from llm_jepa.experiments.sweep.plan import Plan
@@ -76,7 +77,7 @@ def _check_same(path: Path, described: Mapping[str, Any]) -> None:
         before = read_mapping(path)
     except UserError as error:
         raise UserError(f"{error}; or give another folder as output") from error
-    one, other = (dict(_flat(each, "")) for each in (before, described))
+    one, other = (dict(flat(each)) for each in (before, described))
     changed = [name for name in {**one, **other} if one.get(name, _MISSING) != other.get(name, _MISSING)]
     if changed:
         named = ", ".join(name.partition(".")[2] or name for name in changed[:5])
@@ -87,11 +88,3 @@ def _check_same(path: Path, described: Mapping[str, Any]) -> None:
 
 
 _MISSING = object()
-
-
-def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _flat(item, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value

@@ -7,6 +7,7 @@ counts once: of several entries for a trial the first one that was not given up 
 
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,9 +27,12 @@ from llm_jepa.experiments.sweep.survey import Outcome, Outcomes, Status
 
 GRACE = 120.0
 """Seconds without a beat after which a process that cannot be seen from here is taken for dead."""
+ATTEMPTS = 3
+"""How often a trial is begun whose process is killed while the sweep lives, before it counts as failed."""
 _TRIES, _PAUSE, _PATIENCE = 5, 0.5, 60
 
-_TRIAL, _CLAIM, _BEAT, _GIVEN_UP, _AGAIN, _OUTCOME = "trial", "claim", "beat", "given_up", "again", "outcome"
+_TRIAL, _CLAIM, _BEAT, _OUTCOME = "trial", "claim", "beat", "outcome"
+_GIVEN_UP, _KILLED, _AGAIN = "given_up", "killed", "again"
 _STATUS = {
     TrialState.WAITING: Status.waiting,
     TrialState.RUNNING: Status.running,
@@ -124,6 +128,18 @@ class Ledger:
         """Give a claim back, so that the trial is tried again."""
         self._settle(claim.entry, _GIVEN_UP, True, state=TrialState.FAIL)  # noqa: FBT003 - the value of an attribute
 
+    def killed(self, claim: Claim) -> None:
+        """Give a claim back whose process was killed; at the third time it is recorded as failed."""
+        entries = [entry for entry in self._all() if _trial(entry) == claim.trial]
+        begun = max((entry.number for entry in entries if _AGAIN in entry.user_attrs), default=0)
+        times = 1 + sum(_KILLED in entry.user_attrs for entry in entries if entry.number >= begun)
+        if times >= ATTEMPTS:
+            self.fail(claim, f"its process was killed {times} times; most likely the memory is not enough")
+            return
+        with suppress(UpdateFinishedTrialError):  # another process was first
+            self._storage.set_trial_user_attr(claim.entry, _KILLED, times)
+        self.give_up(claim)
+
     def claimed_by(self, sign: Sign) -> Claim | None:
         """Return the claim that a process holds."""
         for trial, entry in self._entries().items():
@@ -171,9 +187,13 @@ class Ledger:
     def _entries(self) -> dict[Trial, FrozenTrial]:
         """Return the entry that counts for every trial, in the order of the first ones."""
         found: dict[Trial, list[FrozenTrial]] = {}
-        for entry in sorted(self._storage.get_all_trials(self._study, deepcopy=False), key=lambda entry: entry.number):
+        for entry in self._all():
             found.setdefault(_trial(entry), []).append(entry)
         return {trial: _counting(entries) for trial, entries in found.items()}
+
+    def _all(self) -> list[FrozenTrial]:
+        """Return all entries, in their order."""
+        return sorted(self._storage.get_all_trials(self._study, deepcopy=False), key=lambda entry: entry.number)
 
     def _id(self, entry: FrozenTrial) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study, entry.number)
