@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import matplotlib as mpl
 import pytest
 
-from llm_jepa.analysis.figures import Curve, cosine_curves, seed_dots, styles, training_curves
+from llm_jepa.analysis.figures import Curve, cosine_curves, legend, line, panel, seed_dots, styles, training_curves
 
 ARMS = ("plain", "jepa", "shuffled", "jepa weight 1", "infonce", "tube")
 CURVES: dict[str, list[Curve]] = {
@@ -152,3 +152,11 @@ def test_drawing_leaves_no_global_state() -> None:
 def test_pyplot_is_not_imported() -> None:
     check = "import llm_jepa.analysis.figures, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("length", [5, 20, 34])
+def test_no_name_of_a_legend_is_cut_off(length: int) -> None:
+    figure, _ = panel("Singular values", "index", "singular value")
+    legend(figure, [(f"{index}" + "n" * (length - 1), line("#000000", "-")) for index in range(6)])
+    figure.canvas.draw()
+    assert figure.legends[0].get_window_extent().x1 <= figure.bbox.x1

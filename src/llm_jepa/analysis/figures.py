@@ -243,11 +243,18 @@ def dot(colour: str, marker: str) -> Line2D:
 def legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> None:
     """Put names and what they look like below the panel; nothing where there are none."""
     if entries:
-        columns = min(len(entries), 4 if sum(len(name) for name, _ in entries[:4]) < 32 else 2)
+        columns = min(len(entries), _columns([name for name, _ in entries]))
         # matplotlib fills columns first; people read rows.
         ordered = [entry for i in range(columns) for entry in entries[i::columns]]
         labels = [label(name) for name, _ in ordered]
         figure.legend([line for _, line in ordered], labels, loc="outside lower left", ncols=columns, columnspacing=1.4)
+
+
+def _columns(names: Sequence[str]) -> int:
+    """Return how many names stand side by side without the last being cut off."""
+    if sum(len(name) for name in names[:4]) < 32:
+        return 4
+    return 2 if sum(max(map(len, names[start::2]), default=0) for start in (0, 1)) <= 56 else 1
 
 
 def _finite(row: Mapping[int, float]) -> dict[int, float]:
