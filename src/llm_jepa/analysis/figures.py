@@ -240,6 +240,10 @@ def dot(colour: str, marker: str) -> Line2D:
     return Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=5, mew=0)
 
 
+_ROW = 0.19
+"""Inches that a line of a legend is high; the first three have room in every panel."""
+
+
 def legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> None:
     """Put names and what they look like below the panel; nothing where there are none."""
     if entries:
@@ -248,6 +252,8 @@ def legend(figure: Figure, entries: Sequence[tuple[str, Line2D]]) -> None:
         ordered = [entry for i in range(columns) for entry in entries[i::columns]]
         labels = [label(name) for name, _ in ordered]
         figure.legend([line for _, line in ordered], labels, loc="outside lower left", ncols=columns, columnspacing=1.4)
+        rows = math.ceil(len(entries) / columns)
+        figure.set_figheight(figure.get_figheight() + _ROW * max(0, rows - 3))
 
 
 def _columns(names: Sequence[str]) -> int:
