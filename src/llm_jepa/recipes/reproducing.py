@@ -107,10 +107,10 @@ def conclude(plan: Plan) -> tuple[Path, Table]:
     for column in ROWS[:-1]:
         shown.add_column(column)
     rows = beside(outcome)
-    for study in dict.fromkeys(row.study for row in rows):
-        shown.add_row(Text(study, style="bold"))
+    for study, measure in dict.fromkeys((row.study, row.measure) for row in rows):
+        shown.add_row(Text(f"{study}: {measure}", style="bold"))
         for row in rows:
-            if row.study == study:
+            if (row.study, row.measure) == (study, measure):
                 shown.add_row(*(Text(cell) for cell in cells(row)[:-1]))
     return page, shown
 
