@@ -82,8 +82,8 @@ class JEPATrainer(SafeTrainer):
         options: more arguments of `Trainer`, such as `processing_class` or `callbacks`.
 
     Raises:
-        UserError: the model cannot be packed, or there are several devices without a distributed launch (DataParallel
-            splits packed rows wrongly).
+        UserError: the model cannot be packed or is to be compiled, or there are several devices without a distributed
+            launch (DataParallel splits packed rows wrongly).
     """
 
     def __init__(  # noqa: PLR0913 - Trainer's, and one for each stage before it
@@ -102,6 +102,10 @@ class JEPATrainer(SafeTrainer):
     ) -> None:
         if args.n_gpu > 1:
             raise UserError(f"{args.n_gpu} GPUs in one process: start with `accelerate launch`, or show it one of them")
+        if args.torch_compile:
+            raise UserError(
+                "training.torch_compile is not supported: hooks are set anew in every packed forward; leave it out"
+            )
         check_device(model, args.device)
         train_slots(model, trained=objective.trains_views)
         self.objective, self.layout, self.one_forward = objective, layout, one_forward
