@@ -67,8 +67,8 @@ class Kernel:
 
     @staticmethod
     def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None) -> Tensor:
-        heads = [part.transpose(0, 1)[None] for part in (q, k, v)]
-        attended = functional.scaled_dot_product_attention(*heads, is_causal=True, scale=scale, enable_gqa=True)
+        query, key, value = (part.transpose(0, 1)[None] for part in (q, k, v))
+        attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=True)
         return attended[0].transpose(0, 1)
 
 

@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from llm_jepa.model import head
 from llm_jepa.model.encode import encode
 from llm_jepa.model.head import Tail, knows_tail, tail_of
+from llm_jepa.model.parts import output_layer
 from llm_jepa.objective.jepa import JEPA, Totals
 from llm_jepa.packing.collate import pack
 from llm_jepa.packing.layout import Layout
@@ -55,7 +56,7 @@ class Widest(TorchDispatchMode):
 @pytest.mark.parametrize(("logits_at_once", "rows"), [(None, 31), (64 * 31, 31), (64 * 5, 5), (64, 1)])
 def test_no_more_logits_exist_than_a_piece_has(logits_at_once, rows):
     model = packed_model("llama", k=2)
-    model.get_output_embeddings().weight.requires_grad_(requires_grad=False)  # its gradient is as wide as the vocabulary
+    output_layer(model).weight.requires_grad_(requires_grad=False)  # its gradient is as wide as the vocabulary
     with Widest() as seen:
         encode(model, BATCH, logits_at_once=logits_at_once).label_nll.sum().backward()
     assert seen.rows == rows

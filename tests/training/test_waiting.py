@@ -8,6 +8,7 @@ AdamW, which counts its steps in tensors of the host.
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from tests.helpers import GROUP, conversations, packed_model, train
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from llm_jepa.objective.distances import InfoNCE
-from llm_jepa.objective.jepa import JEPA, Objective, Terms
+from llm_jepa.objective.jepa import JEPA, Terms, Totals
+from llm_jepa.packing.batch import Encoded
 from llm_jepa.packing.layout import Layout
 
 OPERATIONS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2", "equal", "is_nonzero")
@@ -99,25 +101,15 @@ def test_a_step_reads_no_value_of_a_tensor(case, family, monkeypatch, tmp_path):
     assert places == []
 
 
-class Reading(Objective):
+@dataclass(frozen=True, kw_only=True)
+class Reading(JEPA):
     """An objective that asks what its loss is, in one of the ways there are."""
 
-    trains_views = always_uses_views = True
-    gathers = False
+    read: Callable[[torch.Tensor], object]
 
-    def __init__(self, read: Callable[[torch.Tensor], object]) -> None:
-        self._inner, self._read = JEPA(), read
-
-    def uses_views(self, **place: int) -> bool:
-        del place
-        return True
-
-    def combine(self, next_token: float, jepa: float) -> float:
-        return next_token + jepa
-
-    def __call__(self, encoded: Any, totals: Any) -> Terms:
-        terms = self._inner(encoded, totals)
-        self._read(terms.loss)
+    def __call__(self, encoded: Encoded, totals: Totals) -> Terms:
+        terms = super().__call__(encoded, totals)
+        self.read(terms.loss)
         return terms
 
 
@@ -136,6 +128,6 @@ class Reading(Objective):
 )
 def test_every_way_of_reading_would_be_caught(read, monkeypatch, tmp_path):
     with caught(monkeypatch) as places:
-        train(packed_model("llama", dtype=torch.float32), conversations(4), Reading(read), folder=tmp_path, steps=1)
+        train(packed_model("llama", dtype=torch.float32), conversations(4), Reading(read=read), folder=tmp_path, steps=1)
     assert places
     assert all("test_waiting" in place or " in " in place for place in places)
