@@ -18,7 +18,7 @@ help:
 	@echo "make test                all tests"
 	@echo "make test-lowest         the tests of training with the lowest transformers that is declared"
 	@echo "make check               linters, types, import layers, known vulnerabilities of dependencies"
-	@echo "make bench               ratios against plain training and the official arithmetic"
+	@echo "make bench               time and memory against plain training, TRL and the official arithmetic"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

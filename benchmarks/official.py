@@ -56,6 +56,7 @@ def _cost(costs: CostModel, parts: Sequence[tuple[Rows, bool]], samples: int) ->
     logits = [count * length * everywhere for count, length, everywhere in shapes]
     return Cost(
         samples=samples,
+        labels=sum(int((rows.labels[:, 1:] != IGNORED).sum()) for rows, _ in parts),
         tokens=sum(int(rows.last.sum()) + len(rows.last) for rows, _ in parts),
         positions=sum(count * length for count, length, _ in shapes),
         logits=sum(logits),

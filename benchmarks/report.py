@@ -1,12 +1,10 @@
 """What was measured, as tables for a person, as Markdown, and as one line of JSON."""
 
 import json
-import os
-import platform
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +12,29 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import targets, variants
-from benchmarks.memory import Memory
+from benchmarks.machine import machine, sentence, versions
+from benchmarks.memory import OURS, Memory
 from benchmarks.targets import Verdict
 from benchmarks.throughput import Throughput
 from benchmarks.timing import Result
 
-PACKAGES = ("torch", "transformers", "trl", "accelerate", "tokenizers")
-SUMMARY = (
-    "Summary: CPU seconds a sample, forward and backward, one thread. Raw: without the trainer, compared with raw rows. "
-    "Rows of a trainer: its training_step and its collation."
+COLUMNS = (
+    "variant",
+    "tokens (padded)",
+    "GFLOP",
+    "CPU s, min",
+    "median",
+    "samples/s",
+    "label tokens/s",
+    "x NTP",
+    "x Trainer",
 )
-COLUMNS = ("variant", "tokens (padded)", "CPU s (min)", "x NTP", "x Trainer", "target", "met")
+NL_RX = ("default", "nl_rx_synth", "nl_rx_turk")
+"""Data on which LLM-JEPA has a target of its own over plain training."""
+FACTS = (
+    "A sample, forward, backward and collation, one thread. GFLOP: by the project's CostModel, attention included. "
+    "Ratios are of the minima."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,166 +66,139 @@ class Report:
         above, below = self.result(over), self.result(under)
         return above.best / below.best if above and below else float("nan")
 
-    def verdicts(self) -> dict[str, list[Verdict]]:
-        """Return the verdicts by the row they belong to."""
-        vocabulary = int(self.setting["vocabulary"])
+    def verdicts(self) -> dict[str, Verdict]:
+        """Return the verdicts of all targets that this run can judge, by what they are about."""
+        over_ntp = self.ratio(variants.SHARED, variants.NTP)
         shared, ntp = self.result(variants.SHARED), self.result(variants.NTP)
         tokens = shared.cost.tokens / ntp.cost.tokens if shared and ntp else float("nan")
-        over_ntp = self.ratio(variants.SHARED, variants.NTP)
-        trainer = targets.over_trainer(vocabulary)
+        rivals = [name for name in (variants.TRL, variants.TRL_PACKED, variants.TRL_FREE) if self.result(name)]
+        best = min((self.result(name) for name in rivals), key=_seconds, default=None)
         found = {
-            variants.SHARED: [
-                targets.SHARED_OVER_NTP.check(over_ntp),
-                targets.SHARED_OVER_TOKENS.check(over_ntp / tokens),
-                trainer.check(self.ratio(variants.SHARED, variants.TRAINER)),
-            ],
-            variants.SHARED_ONE: [trainer.check(self.ratio(variants.SHARED_ONE, variants.TRAINER))],
-            variants.SHARED_ROWS: [trainer.check(self.ratio(variants.SHARED_ROWS, variants.TRAINER))],
-            variants.DROPOUT_75: [targets.DROPOUT_OVER_NTP.check(self.ratio(variants.DROPOUT_75, variants.NTP))],
-            variants.THREE: [targets.OFFICIAL_OVER_SHARED.check(self.ratio(variants.THREE, variants.SHARED))],
+            "LLM-JEPA over our NTP": targets.SHARED_OVER_NTP.check(over_ntp),
+            "the same over the ratio of tokens": targets.SHARED_OVER_TOKENS.check(over_ntp / tokens),
+            "LLM-JEPA, dropout 0.75, over our NTP": targets.DROPOUT_OVER_NTP.check(
+                self.ratio(variants.DROPOUT_75, variants.NTP)
+            ),
+            "LLM-JEPA over plain Trainer": targets.over_trainer(int(self.setting["vocabulary"])).check(
+                self.ratio(variants.SHARED, variants.TRAINER)
+            ),
+            "our NTP over TRL's best": targets.NTP_OVER_TRL.check(ntp.best / best.best if ntp and best else float("nan")),
+            "official 3 x 512 over LLM-JEPA": targets.OFFICIAL_OVER_SHARED.check(
+                self.ratio(variants.THREE, variants.SHARED)
+            ),
         }
-        rivals = [name for name in (variants.TRL, variants.TRL_PACKED) if self.result(name)]
-        if rivals:
-            worst = max(self.ratio(variants.NTP, name) for name in rivals)
-            found[variants.NTP] = [targets.NTP_OVER_TRL.check(worst)]
-        return found
-
-    def other_verdicts(self) -> dict[str, Verdict]:
-        """Return the verdicts on what is no step."""
+        if self.setting["data"] not in NL_RX:
+            del found["LLM-JEPA over our NTP"]
         trainer, *rest = self.memory
-        found = {
-            f"memory, {item.name}": targets.MEMORY_OVER_TRAINER.check(item.added / max(trainer.added, 1e-9)) for item in rest
+        peaks = {item.name: item.added / max(trainer.added, 1e-9) for item in rest if item.name in OURS}
+        found |= {
+            f"memory, {name}, over plain Trainer": targets.MEMORY_OVER_TRAINER.check(peak) for name, peak in peaks.items()
         }
-        return found | {
+        found |= {
             "tokenise": targets.THROUGHPUT.check(self.throughput.tokenise),
             "pack (full and plain)": targets.THROUGHPUT.check(self.throughput.pack_both),
         }
+        return {name: verdict for name, verdict in found.items() if not math.isnan(verdict.value)}
 
 
-def _bases(name: str) -> tuple[str, str]:
-    return variants.RAW.get(name, (variants.NTP, variants.TRAINER))
+def _seconds(result: Result | None) -> float:
+    return result.best if result else math.inf
 
 
-def summary_rows(report: Report) -> list[tuple[str, ...]]:
-    """Return the rows of the last table, one text a column of `COLUMNS`; a second target has a row of its own."""
-    verdicts = report.verdicts()
-    rows: list[tuple[str, ...]] = []
+def rows(report: Report) -> list[tuple[str, ...]]:
+    """Return a row of text a variant, one text a column of `COLUMNS`."""
+    found: list[tuple[str, ...]] = []
     for result in report.results:
-        found = verdicts.get(result.name, [])
-        ntp, trainer = (report.ratio(result.name, base) for base in _bases(result.name))
         cost = result.cost
-        rows.append(
+        ntp, trainer = (report.ratio(result.name, base) for base in (variants.NTP, variants.TRAINER))
+        found.append(
             (
                 result.name,
                 f"{cost.tokens / cost.samples:.1f} ({cost.positions / cost.samples:.1f})",
+                f"{cost.flops / cost.samples / 1e9:.2f}",
                 f"{result.best:.4f}",
+                f"{result.median:.4f}",
+                f"{1 / result.best:.3g}",
+                f"{cost.labels / cost.samples / result.best:.3g}",
                 f"{ntp:.2f}",
                 f"{trainer:.2f}",
-                *_target(found[:1]),
             )
         )
-        rows += [("", "", "", "", "", *_target([verdict])) for verdict in found[1:]]
-    others = report.other_verdicts().items()
-    return rows + [(name, "", "", "", "", *_target([verdict])) for name, verdict in others]
+    return found
 
 
-def _target(found: Sequence[Verdict]) -> tuple[str, str]:
-    return (found[0].text, found[0].word) if found else ("", "")
+def memory_rows(report: Report) -> list[tuple[str, ...]]:
+    """Return a row of text a variant whose memory was measured: name, before, added, of the plain Trainer's."""
+    base = max(report.memory[0].added, 1e-9)
+    return [(item.name, f"{item.before:.0f}", f"{item.added:.0f}", f"{item.added / base:.2f}") for item in report.memory]
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str]) -> Table:
+def _table(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]], *, left: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, justify="left" if column in left else "right", no_wrap=True)
-    for row in rows:
+    for row in cells:
         table.add_row(*(f"[red]{cell}[/red]" if "MISSED" in cell else cell for cell in row))
     return table
 
 
-def _detail_rows(report: Report) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for result in report.results:
-        base = report.result(_bases(result.name)[0])
-        cost = result.cost
-        rows.append(
-            (
-                result.name,
-                str(len(result.seconds)),
-                f"{result.best:.4f}",
-                f"{result.median:.4f}",
-                f"{result.best / base.best:.2f} / {result.median / base.median:.2f}" if base else "",
-                f"{cost.logits / cost.samples:.1f}",
-                f"{cost.flops / cost.samples / 1e9:.2f}",
-                f"{result.counted / cost.samples / 1e9:.2f}",
-            )
-        )
-    return rows
-
-
 def show(report: Report, console: Console) -> None:
-    """Print all tables; the compact one comes last."""
+    """Print the tables of one part."""
     setting = report.setting
-    words = ", ".join(f"{name} {value}" for name, value in setting.items())
-    console.print(f"\n{words}; {_machine()['cpu']}, one thread")
-    columns = ("variant", "rounds", "CPU s (min)", "(median)", "x NTP min / median", "logits", "GFLOP", "(torch)")
+    console.print(f"\n{', '.join(f'{name} {value}' for name, value in setting.items())}; {sentence()}")
     if setting["size"] == "quick":
         console.print("A quick run only shows that it runs: at this size no figure and no verdict means anything.")
-    console.print(_table("Times and operations a sample", columns, _detail_rows(report), left=("variant",)))
+    console.print(_table(FACTS, COLUMNS, rows(report), left=("variant",)))
     console.print(
-        "GFLOP: a sample, by the project's CostModel, with attention. (torch): torch.utils.flop_counter, which sees neither "
-        "the CPU's fused attention nor element-wise work, embeddings, norms and softmax.\n"
         f"AdamW's step, in no row: {report.optimizer:.4f} CPU s a batch. "
         f"Tokens, shared over NTP, all examples read: {report.token_ratio:.3f}."
     )
-    memory = [(item.name, f"{item.before:.0f}", f"{item.added:.0f}") for item in report.memory]
-    columns = ("variant", "before, MiB", "added by two steps, MiB")
-    console.print(_table("Peak memory", columns, memory, left=("variant",)))
+    columns = ("variant", "before, MiB", "added by a step, MiB", "of Trainer's")
+    console.print(_table(f"Peak memory, {setting['memory_batch']} samples", columns, memory_rows(report), left=("variant",)))
     rate = report.throughput
     console.print(
         f"Examples a second and core: tokenise {rate.tokenise:,.0f} (the library alone "
         f"{rate.library:,.0f}), pack {rate.pack:,.0f}, pack full and plain "
         f"{rate.pack_both:,.0f}, tokenise and pack both {rate.together:,.0f} (vocabulary {rate.vocabulary:,})"
     )
-    console.print(_table(SUMMARY, COLUMNS, summary_rows(report), left=("variant", "target", "met")))
+
+
+def verdict_rows(reports: Sequence[Report]) -> list[tuple[str, ...]]:
+    """Return a row of text a target and part: what, where, the value, the target, whether it is met."""
+    return [
+        (name, f"{report.setting['size']}, {report.setting['data']}", verdict.number, verdict.target.source, verdict.word)
+        for report in reports
+        for name, verdict in report.verdicts().items()
+    ]
+
+
+def show_verdicts(reports: Sequence[Report], console: Console) -> None:
+    """Print every target beside what was measured."""
+    columns = ("what", "where", "measured", "target", "met")
+    cells = sorted(verdict_rows(reports), key=lambda row: row[0])
+    console.print(_table("Targets", columns, cells, left=("what", "where", "target", "met")))
 
 
 def append(report: Report, file: Path) -> None:
-    """Append the last table as Markdown and everything as one line of JSON; the file may exist."""
+    """Append the tables as Markdown and everything as one line of JSON; the file may exist."""
     now = datetime.now(UTC)
-    lines = [f"## {now:%Y-%m-%d}, {report.setting['size']}, {_machine()['cpu']}", ""]
-    lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(row) + " |" for row in summary_rows(report)]
+    setting = report.setting
     record = asdict(report) | {
         "date": now.isoformat(timespec="seconds"),
-        "machine": _machine(),
-        "versions": _versions(),
+        "machine": machine(),
+        "versions": versions(),
         "verdicts": [
             {"of": name, "value": verdict.value, "target": verdict.target.source, "met": verdict.met}
-            for name, found in report.verdicts().items()
-            for verdict in found
-        ]
-        + [
-            {"of": name, "value": verdict.value, "target": verdict.target.source, "met": verdict.met}
-            for name, verdict in report.other_verdicts().items()
+            for name, verdict in report.verdicts().items()
         ],
     }
+    lines = [f"## {setting['size']}, {setting['data']} ({now:%Y-%m-%d})", "", sentence(), ""]
+    for columns, cells in (
+        (COLUMNS, rows(report)),
+        (("variant", "before, MiB", "added, MiB", "of Trainer's"), memory_rows(report)),
+        (("what", "where", "measured", "target", "met"), verdict_rows([report])),
+    ):
+        lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+        lines += ["| " + " | ".join(row) + " |" for row in cells] + [""]
     with file.open("a", encoding="utf-8") as out:
-        out.write("\n".join([*lines, "", "```json", json.dumps(record), "```", "", ""]))
-
-
-def _machine() -> dict[str, Any]:
-    """Return what the times depend on, without the machine's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return {
-        "cpu": names[0] if names else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    installed = {item.name for item in metadata.distributions()}
-    return {name: metadata.version(name) for name in PACKAGES if name in installed}
+        out.write("\n".join([*lines, "```json", json.dumps(record), "```", "", ""]))

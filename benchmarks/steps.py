@@ -9,7 +9,7 @@ import importlib.util
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,18 @@ from transformers import DataCollatorForSeq2Seq, PreTrainedModel, Trainer, Train
 
 from benchmarks.timing import Cost
 from benchmarks.workload import Workload
-from llm_jepa.model.encode import encode
 from llm_jepa.model.flops import CostModel
 from llm_jepa.model.slots import train_slots
-from llm_jepa.objective.jepa import JEPA, Totals
-from llm_jepa.packing.batch import PackedBatch
+from llm_jepa.objective.jepa import JEPA
 from llm_jepa.packing.layout import Layout
 from llm_jepa.training.trainer import JEPATrainer
 from llm_jepa.views.tokenize import Sample
 
 IGNORED = -100
 """The label that transformers leaves out of the loss."""
+
+ROW = 512
+"""Tokens of a row of TRL's packing."""
 
 NEVER = 10**9
 """Steps between two logs, so that no timed step is a logged one."""
@@ -135,12 +136,19 @@ def has_trl() -> bool:
 
 
 def trl(
-    *, model: PreTrainedModel, workload: Workload, folder: Path, samples: Sequence[Sample], packing: bool
+    *,
+    model: PreTrainedModel,
+    workload: Workload,
+    folder: Path,
+    samples: Sequence[Sample],
+    packing: bool = False,
+    padding_free: bool = False,
 ) -> TrainerStep:
     """Return a step of TRL's `SFTTrainer` at its fastest here: float32, no checkpointing, completion-only loss.
 
     It patches the model's forward, so the model must be its own. With `packing` its best-fit packing puts the whole batch
-    into as few rows of 512 tokens as it can, and those, without padding, into one.
+    into as few rows of 512 tokens as it can (longer where a sample is), and those, without padding, into one; `padding_free`
+    puts all samples into one. No sample is cut.
     """
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
@@ -158,7 +166,8 @@ def trl(
             gradient_checkpointing=False,
             completion_only_loss=True,
             packing=packing,
-            max_length=512,
+            padding_free=padding_free,
+            max_length=max(ROW, *(len(sample.sequences[0].ids) for sample in samples)) if packing else None,
         )
     trainer = SFTTrainer(model=model, args=config, train_dataset=data, processing_class=workload.tokenizer)
     return TrainerStep(trainer=trainer, model=model)
@@ -171,39 +180,13 @@ def packed_tensors(step: TrainerStep) -> dict[str, Tensor]:
     return step.collated()["full" if trainer.objective.trains_views else "plain"]
 
 
-def raw_ours(step: TrainerStep) -> Callable[[], Tensor]:
-    """Return forward and backward of one of our steps alone: no trainer, no collation."""
-    trainer = step.trainer
-    assert isinstance(trainer, JEPATrainer)
-    batch = PackedBatch.from_tensors(packed_tensors(step))
-    totals = Totals(labels=batch.label.numel(), pairs=batch.predicted.numel())
-
-    def run() -> Tensor:
-        loss = trainer.objective(encode(step.model, batch), totals).loss
-        loss.backward()
-        return loss.detach()
-
-    return run
-
-
-def raw_plain(step: TrainerStep) -> Callable[[], Tensor]:
-    """Return forward and backward of a plain step alone."""
-    batch = step.collated()
-
-    def run() -> Tensor:
-        loss = step.model(**batch, use_cache=False).loss
-        loss.backward()
-        return loss.detach()
-
-    return run
-
-
 def packed_cost(costs: CostModel, batch: dict[str, Tensor], samples: int) -> Cost:
     """Return what a packed batch of ours computes."""
     rows, length = batch["input_ids"].shape
     labels = batch["label"].numel()
     return Cost(
         samples=samples,
+        labels=labels,
         tokens=int(batch["tokens"]),
         positions=rows * length,
         logits=labels,
@@ -218,6 +201,7 @@ def padded_cost(costs: CostModel, batch: Any, samples: int, *, everywhere: bool)
     logits = rows * length if everywhere else labels
     return Cost(
         samples=samples,
+        labels=labels,
         tokens=int(batch["attention_mask"].sum()) if "attention_mask" in batch else rows * length,
         positions=rows * length,
         logits=logits,

@@ -43,21 +43,20 @@ class Verdict:
         return "met" if self.met else "MISSED"
 
     @property
-    def text(self) -> str:
-        """Return the value and the target in words."""
-        value = f"{self.value:,.0f}" if self.value >= 1000 else f"{self.value:.2f}"
-        return f"{value} ({self.target.source})"
+    def number(self) -> str:
+        """Return the value in digits."""
+        return f"{self.value:,.0f}" if self.value >= 1000 else f"{self.value:.2f}"
 
 
-SHARED_OVER_NTP = Target(limit=1.35, source="<= 1.35 x our NTP")
-SHARED_OVER_TOKENS = Target(limit=1.05, source="<= 1.05 x token ratio")
-SHARED_OVER_TRAINER = Target(limit=1.10, source="<= 1.10 x Trainer, 135m")
-SHARED_OVER_TRAINER_LARGE = Target(limit=1.0, source="< 1.0 x Trainer, 128 k vocabulary")
-NTP_OVER_TRL = Target(limit=1.0, source="<= 1.0 x SFTTrainer")
-DROPOUT_OVER_NTP = Target(limit=1.12, source="<= 1.12 x our NTP")
-OFFICIAL_OVER_SHARED = Target(limit=20.0, source=">= 20 x LLM-JEPA shared", at_least=True)
-MEMORY_OVER_TRAINER = Target(limit=1.0, source="<= 1.0 x Trainer")
-THROUGHPUT = Target(limit=20_000, source=">= 20,000 examples/s and core", at_least=True)
+SHARED_OVER_NTP = Target(limit=1.35, source="<= 1.35")
+SHARED_OVER_TOKENS = Target(limit=1.05, source="<= 1.05")
+SHARED_OVER_TRAINER = Target(limit=1.10, source="<= 1.10")
+SHARED_OVER_TRAINER_LARGE = Target(limit=1.0, source="< 1.0 from 100 k vocabulary on")
+NTP_OVER_TRL = Target(limit=1.0, source="<= 1.0")
+DROPOUT_OVER_NTP = Target(limit=1.12, source="<= 1.12")
+OFFICIAL_OVER_SHARED = Target(limit=20.0, source=">= 20", at_least=True)
+MEMORY_OVER_TRAINER = Target(limit=1.0, source="<= 1.0")
+THROUGHPUT = Target(limit=20_000, source=">= 20,000 a second and core", at_least=True)
 
 
 def over_trainer(vocabulary: int) -> Target:

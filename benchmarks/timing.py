@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 
 def nothing() -> None:
@@ -26,6 +25,7 @@ class Cost:
 
     Attributes:
         samples: number of samples.
+        labels: label tokens, which carry next-token loss.
         tokens: tokens that are no pads, predictor slots included.
         positions: rows x length, pads included, over all forwards.
         logits: positions for which logits are made.
@@ -33,6 +33,7 @@ class Cost:
     """
 
     samples: float
+    labels: float
     tokens: float
     positions: float
     logits: float
@@ -43,6 +44,7 @@ class Cost:
         keep = 1 - share
         return Cost(
             samples=self.samples,
+            labels=self.labels,
             tokens=keep * self.tokens + share * other.tokens,
             positions=keep * self.positions + share * other.positions,
             logits=keep * self.logits + share * other.logits,
@@ -59,7 +61,8 @@ class Variant:
         run: forward and backward over all samples of the batch, returning the loss; this is timed.
         cost: what `run` computes.
         prepare: done before every run, not timed.
-        rare: run in every second round only, because it is slow or a side figure.
+        rare: run in every second round only, because it is a side figure.
+        once: run in the first round only, because it is very slow.
     """
 
     name: str
@@ -67,6 +70,11 @@ class Variant:
     cost: Cost
     prepare: Callable[[], object] = nothing
     rare: bool = False
+    once: bool = False
+
+    def runs_in(self, turn: int) -> bool:
+        """Return whether it is run in this round, counted from 0."""
+        return turn == 0 if self.once else turn % 2 == 0 or not self.rare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +85,12 @@ class Result:
         name: the variant's name.
         seconds: CPU seconds per sample, one value a round.
         cost: what one run computes.
-        counted: operations of one run that torch's flop counter saw (no fused attention on a CPU, no element-wise work).
-        loss: the loss of the first run.
+        loss: the loss in the first round.
     """
 
     name: str
     seconds: tuple[float, ...]
     cost: Cost
-    counted: float
     loss: float
 
     @property
@@ -102,57 +108,57 @@ class Result:
         seconds = tuple(
             (1 - share) * mine + share * theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True)
         )
-        counted = (1 - share) * self.counted + share * other.counted
-        return Result(name=name, seconds=seconds, cost=self.cost.mixed(other.cost, share), counted=counted, loss=self.loss)
+        return Result(name=name, seconds=seconds, cost=self.cost.mixed(other.cost, share), loss=self.loss)
 
 
 def measure(
     variants: Sequence[Variant],
     *,
     rounds: int,
+    warm: bool,
     clear: Callable[[], None],
     progress: Callable[[str], None],
 ) -> list[Result]:
-    """Return the results in the order of `variants`, after one round under torch's flop counter that also warms up.
+    """Return the results in the order of `variants`.
 
     Args:
         variants: what is measured.
         rounds: rounds on the clock.
+        warm: run each variant once before; without it the minimum over the rounds has to do.
         clear: drops all gradients; called before every run.
         progress: told what is about to run.
     """
-    counted: list[float] = []
-    losses: list[float] = []
-    for variant in variants:
+    for variant in variants if warm else ():
         progress(f"warm-up: {variant.name}")
         clear()
         variant.prepare()
-        with FlopCounterMode(display=False) as counter:
-            losses.append(float(variant.run()))
-        counted.append(float(counter.get_total_flops()))
+        variant.run()
+    losses = [0.0] * len(variants)
     seconds: list[list[float]] = [[] for _ in variants]
     order = random.Random(0)
     for turn in range(rounds):
-        chosen = [index for index, variant in enumerate(variants) if turn % 2 == 0 or not variant.rare]
+        chosen = [index for index, variant in enumerate(variants) if variant.runs_in(turn)]
         order.shuffle(chosen)
         for index in chosen:
             progress(f"round {turn + 1} of {rounds}: {variants[index].name}")
             clear()
-            seconds[index].append(_time(variants[index]) / variants[index].cost.samples)
+            taken, loss = _time(variants[index])
+            seconds[index].append(taken / variants[index].cost.samples)
+            losses[index] = loss if turn == 0 else losses[index]
     return [
-        Result(name=variant.name, seconds=tuple(times), cost=variant.cost, counted=flops, loss=loss)
-        for variant, times, flops, loss in zip(variants, seconds, counted, losses, strict=True)
+        Result(name=variant.name, seconds=tuple(times), cost=variant.cost, loss=loss)
+        for variant, times, loss in zip(variants, seconds, losses, strict=True)
     ]
 
 
-def _time(variant: Variant) -> float:
-    """Return the seconds of one run, with no garbage collection inside."""
+def _time(variant: Variant) -> tuple[float, float]:
+    """Return the seconds of one run, with no garbage collection inside, and its loss."""
     variant.prepare()
     gc.collect()
     gc.disable()
     try:
         start = time.process_time()
-        variant.run()
-        return time.process_time() - start
+        loss = variant.run()
+        return time.process_time() - start, float(loss)
     finally:
         gc.enable()

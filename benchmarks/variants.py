@@ -5,12 +5,11 @@ patches their forward. Loss dropout is not run with its coin: a step costs eithe
 one costs, so both are measured and mixed with the exact rate; the coin's own luck in a few steps would only add noise.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from benchmarks import official
@@ -23,34 +22,45 @@ from benchmarks.steps import (
     packed_tensors,
     padded_cost,
     plain,
-    raw_ours,
-    raw_plain,
     trl,
 )
 from benchmarks.timing import Result, Variant
 from benchmarks.workload import SLOTS, Workload
 from llm_jepa.model.flops import CostModel
+from llm_jepa.model.slots import NAME
 from llm_jepa.objective.jepa import JEPA
 from llm_jepa.packing.layout import Layout
 
-NTP, NTP_RAW = "our NTP", "our NTP, raw"
-NTP_LOGGED = "our NTP, logged (monitors)"
-SHARED, SHARED_RAW = "LLM-JEPA shared, k = 1", "LLM-JEPA shared, k = 1, raw"
-SHARED_4, SHARED_ROWS = "LLM-JEPA shared, k = 4", "LLM-JEPA shared, 4 a row"
-SHARED_ONE = "LLM-JEPA shared, 1 a row"
+NTP, NTP_LOGGED = "our NTP", "our NTP, logged (monitors)"
+SHARED, SHARED_0, SHARED_4 = (f"LLM-JEPA shared, k = {k}" for k in (1, 0, 4))
+SHARED_ONE, SHARED_ROWS = "LLM-JEPA shared, 1 a row", "LLM-JEPA shared, 4 a row"
 FRAMED, BARE = "LLM-JEPA separate, framed", "LLM-JEPA separate, bare"
 DROPPED = "LLM-JEPA shared, dropped step"
 DROPOUT_75, DROPOUT_50 = "LLM-JEPA shared, dropout 0.75", "LLM-JEPA shared, dropout 0.5"
-TRAINER, TRAINER_RAW = "plain Trainer", "plain Trainer, raw"
-TRL, TRL_PACKED = "TRL SFTTrainer", "TRL SFTTrainer, packing"
+TRAINER = "plain Trainer"
+TRL, TRL_PACKED, TRL_FREE = "TRL SFTTrainer", "TRL SFTTrainer, packing", "TRL SFTTrainer, padding-free"
 THREE, ADDITIVE = "official, 3 x 512", "official, 2 x 512"
 FORWARDS = "three forwards, dynamic padding"
-RAW = {NTP_RAW: (NTP_RAW, TRAINER_RAW), SHARED_RAW: (NTP_RAW, TRAINER_RAW), TRAINER_RAW: (NTP_RAW, TRAINER_RAW)}
-"""Rows that are compared with the raw NTP and the raw Trainer row instead of the steps."""
-SAME_LOSS = ((NTP, NTP_RAW, NTP_LOGGED, DROPPED, TRAINER, TRAINER_RAW, TRL, TRL_PACKED), (THREE, ADDITIVE))
+SAME_LOSS = ((NTP, NTP_LOGGED, DROPPED, TRAINER, TRL, TRL_PACKED, TRL_FREE), (THREE, ADDITIVE))
 """Variants that compute the same loss; if they did not, their times could not be compared."""
 TOLERANCE = 1e-4
 """Largest relative difference of two such losses, in float32."""
+CORE = frozenset({NTP, SHARED, DROPPED, TRAINER, TRL, TRL_PACKED})
+"""What every target on time needs; a run of it alone is short."""
+OURS: Mapping[str, tuple[JEPA, Layout, int | None]] = {
+    NTP_LOGGED: (JEPA(weight=0.0), Layout(k=1), None),
+    SHARED: (JEPA(weight=1.0), Layout(k=1), None),
+    DROPPED: (JEPA(weight=1.0, dropout=0.75), Layout(k=1), None),
+    SHARED_0: (JEPA(weight=1.0), Layout(k=0), None),
+    SHARED_4: (JEPA(weight=1.0), Layout(k=SLOTS), None),
+    SHARED_ONE: (JEPA(weight=1.0), Layout(k=1), 1),
+    SHARED_ROWS: (JEPA(weight=1.0), Layout(k=1), 4),
+    BARE: (JEPA(weight=1.0), Layout(k=1, shared=False), None),
+    FRAMED: (JEPA(weight=1.0), Layout(k=1, shared=False, framed=True), None),
+}
+"""Objective, layout and samples a row (None: as many as pay off) of our steps, the plain one excepted."""
+MOST = CORE | {NTP_LOGGED, SHARED_0, SHARED_4, SHARED_ONE, FRAMED, FORWARDS, THREE, ADDITIVE}
+"""The same with the side figures and the slow comparisons."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,24 +78,40 @@ class Plan:
     optimizer: TrainerStep
 
 
-def plan(workload: Workload, folder: Path) -> Plan:
-    """Return what is measured on this workload; trainers keep their files in `folder`."""
-    model, other = workload.packed_model(), workload.model()
+def plan(workload: Workload, folder: Path, *, names: frozenset[str] | None = None) -> Plan:
+    """Return what is measured on this workload.
+
+    Args:
+        workload: model, tokenizer and samples.
+        folder: trainers keep their files there.
+        names: the variants; None: all.
+    """
+    model = workload.packed_model()
+    other = _sharing(workload.model(), model)
     models: list[PreTrainedModel] = [model, other]
-    variants = [*_ours(workload, model, folder), *_plain(workload, other, folder)]
+    step, variants = _ours(workload, model, folder, names)
+    variants += _plain(workload, other, folder)
     if has_trl():
-        patched = [workload.model(), workload.model()]
+        settings = {TRL: {}, TRL_PACKED: {"packing": True}, TRL_FREE: {"padding_free": True}}
+        chosen = {name: options for name, options in settings.items() if names is None or name in names}
+        patched = [_sharing(workload.model(), other) for _ in chosen]
         models += patched
-        variants += _trl(workload, patched, folder)
+        variants += _trl(workload, patched, folder, chosen)
     variants += _official(workload, other)
-    step = variants[0].run
-    assert isinstance(step, TrainerStep)
 
     def clear() -> None:
         for item in models:
             item.zero_grad(set_to_none=True)
 
-    return Plan(variants=variants, clear=clear, optimizer=step)
+    kept = [variant for variant in variants if names is None or variant.name in names]
+    return Plan(variants=kept, clear=clear, optimizer=step)
+
+
+def _sharing(model: PreTrainedModel, source: PreTrainedModel) -> PreTrainedModel:
+    """Return the model with its weights, which are equal to those of `source`, in the same memory as those."""
+    model.load_state_dict({name: value for name, value in source.state_dict().items() if NAME not in name}, assign=True)
+    model.tie_weights()
+    return model
 
 
 def check_losses(results: Sequence[Result]) -> None:
@@ -114,7 +140,10 @@ def with_dropout(results: Sequence[Result]) -> list[Result]:
     return mixed
 
 
-def _ours(workload: Workload, model: PreTrainedModel, folder: Path) -> list[Variant]:
+def _ours(
+    workload: Workload, model: PreTrainedModel, folder: Path, names: frozenset[str] | None
+) -> tuple[TrainerStep, list[Variant]]:
+    """Return the plain step, and those of our variants that are wanted."""
     samples = workload.batch(workload.size.batch)
     costs = CostModel.of(model)
 
@@ -129,48 +158,37 @@ def _ours(workload: Workload, model: PreTrainedModel, folder: Path) -> list[Vari
             per_row=per_row,
         )
 
-    def variant(name: str, step: TrainerStep, run: Callable[[], Tensor], *, rare: bool = False) -> Variant:
-        cost = packed_cost(costs, packed_tensors(step), len(samples))
-        return Variant(name=name, run=run, cost=cost, prepare=step.prepare, rare=rare)
-
-    none, trained, dropout = JEPA(weight=0.0), JEPA(weight=1.0), JEPA(weight=1.0, dropout=0.75)
-    ntp, logged, shared = (make(objective, Layout(k=1)) for objective in (none, none, trained))
-    logged.trainer.state.logging_steps = 1
-    dropped = dropped_only(make(dropout, Layout(k=1)), dropout)
-    one, rows = (make(trained, Layout(k=1), per_row=count) for count in (1, 4))
-    four = make(trained, Layout(k=SLOTS))
-    framed = make(trained, Layout(k=1, shared=False, framed=True))
-    bare = make(trained, Layout(k=1, shared=False))
-    return [
-        variant(NTP, ntp, ntp),
-        variant(NTP_RAW, ntp, raw_ours(ntp)),
-        variant(NTP_LOGGED, ntp, logged, rare=True),
-        variant(SHARED, shared, shared),
-        variant(SHARED_RAW, shared, raw_ours(shared)),
-        replace(variant(NTP, ntp, dropped), name=DROPPED, prepare=dropped.prepare),
-        variant(SHARED_ONE, one, one),
-        variant(SHARED_ROWS, rows, rows),
-        variant(SHARED_4, four, four, rare=True),
-        variant(BARE, bare, bare, rare=True),
-        variant(FRAMED, framed, framed, rare=True),
-    ]
+    plain_step = make(JEPA(weight=0.0), Layout(k=1))
+    plain_cost = packed_cost(costs, packed_tensors(plain_step), len(samples))
+    variants = [Variant(name=NTP, run=plain_step, cost=plain_cost, prepare=plain_step.prepare)]
+    for name, (objective, layout, per_row) in OURS.items():
+        if names is not None and name not in names:
+            continue
+        step = make(objective, layout, per_row)
+        if name == NTP_LOGGED:
+            step.trainer.state.logging_steps = 1
+        if name == DROPPED:
+            step = dropped_only(step, objective)
+        plainly = name in (NTP_LOGGED, DROPPED)
+        cost = plain_cost if plainly else packed_cost(costs, packed_tensors(step), len(samples))
+        variants.append(Variant(name=name, run=step, cost=cost, prepare=step.prepare, rare=name not in CORE))
+    return plain_step, variants
 
 
 def _plain(workload: Workload, model: PreTrainedModel, folder: Path) -> list[Variant]:
     samples = workload.batch(workload.size.batch)
     step = plain(model=model, workload=workload, folder=folder, samples=samples)
     cost = padded_cost(CostModel.of(model), step.collated(), len(samples), everywhere=True)
-    return [
-        Variant(name=TRAINER, run=step, cost=cost),
-        Variant(name=TRAINER_RAW, run=raw_plain(step), cost=cost),
-    ]
+    return [Variant(name=TRAINER, run=step, cost=cost)]
 
 
-def _trl(workload: Workload, models: Sequence[PreTrainedModel], folder: Path) -> list[Variant]:
+def _trl(
+    workload: Workload, models: Sequence[PreTrainedModel], folder: Path, settings: Mapping[str, Mapping[str, bool]]
+) -> list[Variant]:
     samples = workload.batch(workload.size.batch)
     variants: list[Variant] = []
-    for name, model, packing in ((TRL, models[0], False), (TRL_PACKED, models[1], True)):
-        step = trl(model=model, workload=workload, folder=folder, samples=samples, packing=packing)
+    for model, (name, options) in zip(models, settings.items(), strict=True):
+        step = trl(model=model, workload=workload, folder=folder, samples=samples, **options)
         batch: Any = step.collated()
         cost = padded_cost(CostModel.of(model), batch, len(samples), everywhere=False)
         variants.append(Variant(name=name, run=step, cost=cost))
@@ -185,6 +203,6 @@ def _official(workload: Workload, model: PreTrainedModel) -> list[Variant]:
     forwards, cost = official.three_forwards(model, workload.batch(workload.size.batch), pad=workload.pad)
     return [
         Variant(name=FORWARDS, run=forwards, cost=cost, rare=True),
-        Variant(name=THREE, run=three, cost=three_cost, rare=True),
-        Variant(name=ADDITIVE, run=two, cost=two_cost, rare=True),
+        Variant(name=THREE, run=three, cost=three_cost, once=True),
+        Variant(name=ADDITIVE, run=two, cost=two_cost, once=True),
     ]

@@ -212,5 +212,5 @@ def test_the_picture_shows_the_same_mask_and_positions() -> None:
 
 def test_the_places_for_results_are_marked() -> None:
     text = read("results.md")
-    for name in ("demo", "smollm2", "speed", "memory"):
+    for name in ("demo", "smollm2", "speed", "memory", "startup", "evaluation"):
         assert text.count(f"<!-- results:{name} -->") == text.count(f"<!-- /results:{name} -->") == 1

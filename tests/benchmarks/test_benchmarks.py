@@ -18,10 +18,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 def written(tmp_path_factory: pytest.TempPathFactory) -> str:
     file = tmp_path_factory.mktemp("bench") / "results.md"
     file.write_text("before\n", encoding="utf-8")
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(file)]
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(file), "--plot", str(file.with_suffix(".svg"))]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "MISSED" in done.stdout or "met" in done.stdout
+    assert "LLM-JEPA" in file.with_suffix(".svg").read_text(encoding="utf-8")
     return file.read_text(encoding="utf-8")
 
 
@@ -58,6 +59,14 @@ def test_loss_dropout_is_the_exact_mixture(record: dict[str, Any]) -> None:
     assert most - half == pytest.approx((half - full) / 2)
 
 
+def test_k_and_the_layout_show_in_tokens_and_operations(record: dict[str, Any]) -> None:
+    cost = {result["name"]: result["cost"] for result in record["results"]}
+    none, one = (cost[f"LLM-JEPA shared, k = {k}"] for k in (0, 1))
+    assert one["tokens"] - none["tokens"] == one["samples"]
+    assert cost["LLM-JEPA separate, framed"]["tokens"] > cost["LLM-JEPA separate, bare"]["tokens"] > one["tokens"]
+    assert cost["plain Trainer"]["labels"] == cost["our NTP"]["labels"] == cost["our NTP"]["logits"]
+
+
 def test_every_target_has_a_verdict(record: dict[str, Any]) -> None:
     assert len(record["verdicts"]) >= 8
     assert all(isinstance(verdict["met"], bool) for verdict in record["verdicts"])
@@ -65,5 +74,5 @@ def test_every_target_has_a_verdict(record: dict[str, Any]) -> None:
 
 def test_a_missing_tokenizer_is_told_in_one_sentence() -> None:
     with pytest.raises(UserError) as caught:
-        load(size=QUICK, data=None, tokenizer=Path("no/such/folder"))
+        load(size=QUICK, data=None, folder=Path("nowhere"), tokenizer=Path("no/such/folder"))
     assert str(caught.value) == "no/such/folder: no such folder; give one with a tokenizer.json"

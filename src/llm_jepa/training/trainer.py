@@ -291,10 +291,13 @@ class JEPATrainer(SafeTrainer):
         return step == 0 or (step + 1) % self.state.logging_steps == 0
 
     def _monitor(self, model: nn.Module, inputs: dict[str, Tensor], totals: Totals) -> None:
-        """Look at the views without a gradient, where the step does not train them; no random number is drawn."""
+        """Look at the views without a gradient, where the step does not train them; no random number is drawn.
+
+        Nothing reads the next-token loss of this forward, so it makes no logits.
+        """
         model.eval()
         with torch.no_grad():
-            batch = PackedBatch.from_tensors(inputs)
+            batch = PackedBatch.from_tensors(inputs | {name: inputs[name][:0] for name in ("label", "label_at")})
             encoded = self._encode(model, batch)
             viewed = totals.share_of_pairs(batch.predicted.numel())
             self._meter.watch(self.state.global_step, self.objective(encoded, totals), encoded, viewed=viewed)

@@ -4,14 +4,14 @@ Accuracies and gains are fractions in 0..1. Tests over seeds ask in one directio
 *better* than the control? What is undefined (one seed, no spread) is None, never a number that looks like a result;
 `Comparison.reason` then says why. A p-value travels in a `Comparison`, beside its number of seeds and of comparisons.
 
-statsmodels, of the extra "plots", is imported where it is used: intervals over examples belong to every evaluation.
+scipy.stats, which takes a second, and statsmodels, of the extra "plots", are imported where they are used: intervals over
+examples belong to every evaluation.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from llm_jepa.errors import UserError, nearest
 
@@ -106,6 +106,8 @@ def paired_t_test(treatment: Sequence[float], control: Sequence[float]) -> float
     differences = _differences(treatment, control)
     if _constant(differences):
         return None
+    from scipy import stats
+
     return float(stats.ttest_rel(treatment, control, alternative="greater").pvalue)
 
 
@@ -214,6 +216,8 @@ def mcnemar(correct_a: Sequence[bool], correct_b: Sequence[bool]) -> float | Non
     only_a, only_b = int(np.sum(gains > 0)), int(np.sum(gains < 0))
     if only_a + only_b == 0:
         return None
+    from scipy import stats
+
     return float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
 
 
