@@ -218,9 +218,8 @@ def train(
 
     More `options` go to either side.
     """
-    own = {
-        name: options.pop(name) for name in ("samples_per_row", "one_forward", "eval_samples", "on_nan") if name in options
-    }
+    ours = ("samples_per_row", "one_forward", "eval_samples", "on_nan", "stream")
+    own = {name: options.pop(name) for name in ours if name in options}
     settings: dict[str, Any] = {
         "learning_rate": 1e-2,
         "logging_steps": 1,

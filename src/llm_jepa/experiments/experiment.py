@@ -35,6 +35,9 @@ TRAINING_DEFAULTS: Mapping[str, Any] = {
 LARGEST_SEED = 2**32
 """Seeds are below it: numpy's generator, which transformers seeds too, takes no others."""
 
+STREAM_DEFAULTS: Mapping[str, Any] = {"save_strategy": "steps", "save_steps": 500}
+"""What differs for a stream, which has no epochs."""
+
 _OWNED = {
     "output_dir": "`output`",
     "seed": "`seed`",
@@ -66,6 +69,8 @@ class Data:
         max_length: longest sample, in tokens of context; None: what the model allows.
         over_length: what happens to a longer one; nothing is ever cut.
         shuffle_pairs: give every sample another sample's Code as its second view: the control.
+        stream: read, tokenise and pack the training rows while training, so that they need not fit into memory.
+        buffer: rows of a stream that are shuffled together.
     """
 
     train: str
@@ -82,9 +87,15 @@ class Data:
     max_length: int | None = None
     over_length: OverLength = OverLength.drop
     shuffle_pairs: bool = False
+    stream: bool = False
+    buffer: int = 10_000
 
     def __post_init__(self) -> None:
         """Check the values."""
+        if self.stream and self.limit is not None:
+            raise UserError("data.limit draws from all over the data, which a stream never reads whole; leave it out")
+        if self.buffer < 1:
+            raise ValueError(f"data.buffer is {self.buffer}, but it is at least 1 row")
         for name, value in (("limit", self.limit), ("eval_limit", self.eval_limit), ("max_length", self.max_length)):
             if value is not None and value < 1:
                 raise ValueError(f"data.{name} is {value}, but it is at least 1")
@@ -173,6 +184,8 @@ class Experiment:
             raise ValueError(f"max_flops is {self.max_flops}, but a training takes a finite number of operations above 0")
         if self.max_flops is not None and "max_steps" in self.training:
             raise UserError("max_flops and training.max_steps both say when training ends; give one of them")
+        if self.data.stream:
+            self._check_stream()
         known = TrainingArguments.__dataclass_fields__
         for name in self.training:
             if name in _OWNED:
@@ -181,13 +194,23 @@ class Experiment:
                 raise UserError(f"training.{name} is no field of TrainingArguments{nearest(name, known)}")
         check_training(self.training)
 
+    def _check_stream(self) -> None:
+        """Check that nothing is asked for that needs the number of rows."""
+        if self.max_flops is not None:
+            raise UserError("max_flops needs the number of training rows, and a stream tells none; use training.max_steps")
+        if not self.training.get("max_steps", 0) > 0:
+            raise UserError("data.stream: a stream has no end, so say how many steps to train; set training.max_steps")
+        if self.evaluation.each_epoch:
+            raise UserError("evaluation.each_epoch: a stream has no epochs; use training.eval_strategy: steps")
+
     def training_arguments(self, folder: str) -> TrainingArguments:
         """Return the arguments of transformers' Trainer.
 
         Raises:
             UserError: transformers refuses a value.
         """
-        chosen = {**TRAINING_DEFAULTS, **self.training, "output_dir": folder, "seed": self.seed}
+        defaults = {**TRAINING_DEFAULTS, **STREAM_DEFAULTS} if self.data.stream else TRAINING_DEFAULTS
+        chosen = {**defaults, **self.training, "output_dir": folder, "seed": self.seed}
         # YAML 1.1 reads a bare `no`, which is a value of the strategies, as false.
         chosen |= {name: "no" for name, value in chosen.items() if value is False and name.endswith("_strategy")}
         try:

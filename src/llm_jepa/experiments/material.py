@@ -17,11 +17,16 @@ from llm_jepa.tasks.draw import draw
 from llm_jepa.tasks.files import fingerprint, read_examples
 from llm_jepa.tasks.nl_regex import splits
 from llm_jepa.tasks.registry import find_task
+from llm_jepa.tasks.row_stream import RowStream
 from llm_jepa.tasks.sources import read_task
 from llm_jepa.tasks.task import TEST, TRAIN, VALIDATION
+from llm_jepa.training.stream import StreamSource
 from llm_jepa.views.pairs import shuffle_pairs
 from llm_jepa.views.predictor import Predictor, PredictorTokens
 from llm_jepa.views.tokenize import Sample, Tokenizer
+
+HEAD = 1000
+"""Rows of a stream that are read at the start: tokenizer, template, views and model are checked with them."""
 
 NL_REGEX_SEED = 0
 NL_REGEX_SIZES = (8000, 500, 1500)
@@ -30,15 +35,23 @@ NL_REGEX_SIZES = (8000, 500, 1500)
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """The three sources of a run; validation and test may be empty."""
+    """The three sources of a run; validation and test may be empty.
+
+    Attributes:
+        train: the training examples; of a stream its first ones, which everything is checked with.
+        validation: the validation examples.
+        test: the test examples.
+        streamed: whether `train` is the beginning of a stream.
+    """
 
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
+    streamed: bool = False
 
     def fingerprints(self) -> dict[str, str]:
         """Return a checksum of every source that is there."""
-        sources = {"train": self.train, "validation": self.validation, "test": self.test}
+        sources = {"train_head" if self.streamed else "train": self.train, "validation": self.validation, "test": self.test}
         return {name: fingerprint(examples) for name, examples in sources.items() if examples}
 
 
@@ -67,6 +80,9 @@ def read_sources(data: Data) -> Examples:
     Raises:
         UserError: a source is missing or malformed.
     """
+    if data.stream:
+        head = tuple(row_stream(data).examples(HEAD))
+        return Examples(head, read_split(data, VALIDATION), read_split(data, TEST), streamed=True)
     if data.train == NL_REGEX:
         if data.validation or data.test:
             raise UserError("data.train: nl_regex makes its own held-out rows; leave data.validation and data.test out")
@@ -75,6 +91,33 @@ def read_sources(data: Data) -> Examples:
         made = splits(train=data.limit or train, validation=held_out[0], test=held_out[1], seed=NL_REGEX_SEED)
         return Examples(made.train, made.validation, made.test)
     return Examples(*(read_split(data, split) for split in (TRAIN, VALIDATION, TEST)))
+
+
+def row_stream(data: Data) -> RowStream:
+    """Return the training rows of a run that streams them.
+
+    Raises:
+        UserError: they cannot be read row by row.
+    """
+    if data.train == NL_REGEX or find_task(data.train) is not None:
+        raise UserError(f"data.stream: '{data.train}' is small and read whole; name a file, a folder or a hub data set")
+    here = Path(data.train).expanduser().exists()
+    return RowStream(source=data.train, columns=data.columns, split=None if here else data.train_split)
+
+
+def stream_source(experiment: Experiment, tokenizer: Tokenizer, *, limit: int) -> StreamSource | None:
+    """Return what a run streams; None for one that reads all of its data at the start."""
+    data = experiment.data
+    if not data.stream:
+        return None
+    return StreamSource(
+        rows=row_stream(data),
+        tokenizer=tokenizer,
+        window=data.buffer,
+        limit=limit,
+        over_length=data.over_length,
+        shuffle_pairs=data.shuffle_pairs,
+    )
 
 
 def source_of(data: Data, split: str) -> str | None:
@@ -115,7 +158,7 @@ def prepare_material(experiment: Experiment, examples: Examples | None = None) -
     tokenizer = sample_maker(experiment, loaded)
     train = list(tokenizer.samples(examples.train))
     _check_views(experiment, train)
-    if experiment.data.shuffle_pairs:
+    if experiment.data.shuffle_pairs and not examples.streamed:
         train = shuffle_pairs(train, seed=experiment.seed)
     validation = list(tokenizer.samples(examples.validation))
     if experiment.training.get("eval_strategy", "no") not in ("no", False) and not validation:

@@ -78,16 +78,25 @@ def end_training(
         checkpoint: what the training will continue from.
     """
     args = trainer.args
+    if trainer.streams:
+        if checkpoint is None or _reached(checkpoint).global_step < args.max_steps:
+            return
+        trainer.leave_stream()
     steps, steps_per_epoch = _steps(trainer, args)
     if max_flops is not None:
         args.max_steps = steps = plan(trainer, args, objective, seed=seed, max_flops=max_flops).steps
         trainer.add_callback(Budget(max_flops, trainer.flops))
     if checkpoint is None:
         return
-    before = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    before = _reached(checkpoint)
     if before.global_step >= steps or (max_flops is not None and before.total_flos >= max_flops):
         # Trainer asks whether it is finished only after a step, so within an epoch it would take one more.
         args.max_steps, args.num_train_epochs = -1, float(before.global_step // steps_per_epoch)
+
+
+def _reached(checkpoint: Path) -> TrainerState:
+    """Return how far a training was when it saved this checkpoint."""
+    return TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
 
 
 def _steps(trainer: JEPATrainer, args: TrainingArguments) -> tuple[int, int]:

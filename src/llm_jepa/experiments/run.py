@@ -21,7 +21,7 @@ from llm_jepa.experiments.epochs import EpochScores
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.files import FORMAT, RunFolder, begin_run, check_run, environment, write_json
 from llm_jepa.experiments.interruption import Interrupted
-from llm_jepa.experiments.material import Material, max_length, prepare_material
+from llm_jepa.experiments.material import Material, max_length, prepare_material, stream_source
 from llm_jepa.experiments.obstacles import memory_explained, writing_explained
 from llm_jepa.experiments.planning import end_training
 from llm_jepa.experiments.scoring_runs import CLOSING, answer_split, check_answers, epoch_split, score_run
@@ -191,6 +191,7 @@ def make_trainer(
         layout=experiment.layout,
         samples=samples,
         eval_samples=material.validation or None,
+        stream=stream_source(experiment, material.tokenizer, limit=limit),
         samples_per_row=experiment.packing.samples_per_row,
         one_forward=experiment.packing.one_forward,
         on_nan=experiment.on_nan,

@@ -70,11 +70,11 @@ class OverLength(Enum):
 
 
 def within_length(
-    samples: Sequence[Sample], layout: Layout, *, limit: int, policy: OverLength
+    samples: Sequence[Sample], layout: Layout, *, limit: int, policy: OverLength, some: bool = True
 ) -> tuple[list[Sample], list[str]]:
     """Return the samples none of whose segments reaches past `limit` tokens of context, and the names of the others.
 
-    The limit counts positions: a segment's own tokens and the prefix it sees.
+    The limit counts positions: a segment's own tokens and the prefix it sees. With `some`, one sample at least must remain.
 
     Raises:
         UserError: a sample is too long and the policy is `error`, or every sample is too long.
@@ -92,7 +92,7 @@ def within_length(
                 "shorten the sample, or set `data.over_length: drop`"
             )
         dropped.append(sample.name)
-    if samples and not kept:
+    if some and samples and not kept:
         raise UserError(f"every sample is longer than {limit} tokens; raise `data.max_length`")
     return kept, dropped
 

@@ -84,7 +84,7 @@ def fingerprint(examples: Iterable[Example]) -> str:
 
 def _file_examples(path: Path, columns: Columns, root: Path) -> list[Example]:
     """Return the examples of one file, named by its place below `root`."""
-    kind = _kind(path)
+    kind = kind_of(path)
     if kind not in READERS:
         raise UserError(f"{path}: unknown file type '{kind}'; use {KNOWN}, each also as .gz")
     return _examples(READERS[kind](path), str(path), columns, at=path.relative_to(root).as_posix())
@@ -105,13 +105,13 @@ def data_files(folder: Path) -> list[Path]:
         UserError: there are none.
     """
     shown = [path for path in folder.rglob("*") if "/." not in f"/{path.relative_to(folder).as_posix()}"]
-    found = sorted(path for path in shown if _kind(path) in READERS and path.is_file())
+    found = sorted(path for path in shown if kind_of(path) in READERS and path.is_file())
     if not found:
         raise UserError(f"{folder}: the folder has no data file; put {KNOWN} files there, each also as .gz")
     return found
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """Return what the name says a file is: its extension in small letters, that of compression left out."""
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
@@ -195,20 +195,43 @@ def _parse(text: str, name: str, line: int) -> object:
     raise UserError(f"{where}: not valid JSON ({problem}); correct it")
 
 
+def json_object(line: str, name: str, number: int) -> dict[str, Any]:
+    """Return the row that a line of JSON says, the line of this number in the file of this name.
+
+    Raises:
+        UserError: it is not valid JSON, or no object.
+    """
+    return _object(_parse(line, name, number), f"{name}:{number}")
+
+
 def _table(path: Path, *, delimiter: str) -> Rows:
-    """Yield the rows of a CSV or TSV file, every cell as a text; a row's line is the one where it begins."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=delimiter, strict=True)
+    """Yield the rows of a CSV or TSV file."""
+    return table_rows(io.StringIO(_text(path), newline=""), path.name, delimiter=delimiter)
+
+
+def table_rows(text: Iterable[str], name: str, *, delimiter: str) -> Rows:
+    """Yield the rows of a table, every cell as a text; a row's line is the one where it begins.
+
+    Args:
+        text: its lines, their ends kept.
+        name: the file's, for errors.
+        delimiter: what stands between two cells.
+
+    Raises:
+        UserError: a row is malformed.
+    """
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     header, line = [], 1
     try:
         for cells in reader:
             if not header:
-                header = _header(cells, f"{path.name}:{line}")
+                header = _header(cells, f"{name}:{line}")
             elif cells:
-                yield line, _row(header, cells, f"{path.name}:{line}")
+                yield line, _row(header, cells, f"{name}:{line}")
             line = reader.line_num + 1
     except csv.Error as error:
         remedy = 'close every quote and write one inside quotes as "", or use a .jsonl file'
-        raise UserError(f"{path.name}:{line}: not a valid table row ({error}); {remedy}") from None
+        raise UserError(f"{name}:{line}: not a valid table row ({error}); {remedy}") from None
 
 
 def _header(cells: list[str], where: str) -> list[str]:
@@ -248,7 +271,7 @@ def _hub_examples(source: str, columns: Columns, split: str | None) -> list[Exam
     """Return the examples of a data set on the hub; its files stay in the user's own Hugging Face cache."""
     # The name of a reader, such as "json", would make `datasets` read whatever lies in the working folder.
     reader = source in _PACKAGED_DATASETS_MODULES
-    if reader or _kind(Path(source)) in READERS or not HUB_NAME.fullmatch(source):
+    if reader or kind_of(Path(source)) in READERS or not HUB_NAME.fullmatch(source):
         raise UserError(f"{source}: no such file or folder{_nearest_file(source) or '; check the path'}")
     try:
         with quiet_datasets():

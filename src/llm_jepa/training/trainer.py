@@ -2,10 +2,11 @@
 
 Overridden hooks of Trainer, and why: `get_batch_samples` counts label tokens and pairs of the whole optimizer step over all
 ranks, which every term is divided by; `compute_loss` makes the call; `log` adds the named terms and the monitors;
+`get_train_dataloader` takes a stream's own loader;
 `evaluation_loop` does the same over a held-out set; `floating_point_ops` counts what is computed.
 """
 
-import copy
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
@@ -34,34 +35,9 @@ from llm_jepa.training.gather import gather_candidates
 from llm_jepa.training.meters import EvaluationMeter, StepMeter
 from llm_jepa.training.nonfinite import SAMPLES, Guard, OnNan, WithSamples, descends, finite_logs
 from llm_jepa.training.safe import SafeTrainer
+from llm_jepa.training.samples import Samples, packed_arguments
+from llm_jepa.training.stream import FAILURE, PassOver, Stream, StreamSource
 from llm_jepa.views.tokenize import Sample
-
-
-class Samples(Dataset[dict[str, Any]]):
-    """Samples as a data set whose items also tell their length to Trainer's length-grouping sampler."""
-
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self._samples = samples
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return one sample and its trained tokens."""
-        sample = self._samples[index]
-        return {"input_ids": [token for sequence in sample.sequences for token in sequence.ids], "sample": sample}
-
-
-def _arguments(args: TrainingArguments) -> TrainingArguments:
-    """Return the arguments with what packed batches need, and with what would make every step wait for a GPU turned off."""
-    args = copy.copy(args)
-    args.remove_unused_columns = False
-    args.logging_nan_inf_filter = False  # it looks at every loss, for a mean that is replaced by ours
-    loading: Any = copy.copy(args.accelerator_config)
-    loading.non_blocking = args.dataloader_pin_memory
-    args.accelerator_config = loading
-    return args
 
 
 class JEPATrainer(SafeTrainer):
@@ -76,6 +52,7 @@ class JEPATrainer(SafeTrainer):
         layout: how samples become segments; its k must be the model's.
         samples: the tokenised training set.
         eval_samples: a held-out set for `evaluate`.
+        stream: train on this instead of `samples`, which are then only what the model is checked with.
         samples_per_row: how many samples share a row; None: as many as pay off with the model's attention.
         one_forward: pack; else every segment gets a row of its own.
         on_nan: what a step does whose loss or gradient is not finite.
@@ -95,6 +72,7 @@ class JEPATrainer(SafeTrainer):
         layout: Layout,
         samples: Sequence[Sample],
         eval_samples: Sequence[Sample] | None = None,
+        stream: StreamSource | None = None,
         samples_per_row: int | None = None,
         one_forward: bool = True,
         on_nan: OnNan = OnNan.stop,
@@ -111,23 +89,30 @@ class JEPATrainer(SafeTrainer):
         self.objective, self.layout, self.one_forward = objective, layout, one_forward
         self._meter = StepMeter()
         rows = rows_for(model, samples_per_row)
+        collate = WithSamples(
+            Collator(
+                layout=layout,
+                pad=0,
+                rows=rows,
+                one_forward=one_forward,
+                full=True,
+                plain=not objective.always_uses_views,
+            )
+        )
+        if args.dataloader_num_workers:  # workers are forks, of which the tokenizers library would warn
+            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        self._samples = samples
+        self._stream = None if stream is None else Stream.of_process(stream, collate, layout, args)
         super().__init__(
             model=model,
-            args=_arguments(args),
-            train_dataset=Samples(samples),
+            args=packed_arguments(args),
+            train_dataset=self._stream or Samples(samples),
             eval_dataset=None if eval_samples is None else Samples(eval_samples),
-            data_collator=WithSamples(
-                Collator(
-                    layout=layout,
-                    pad=0,
-                    rows=rows,
-                    one_forward=one_forward,
-                    full=True,
-                    plain=not objective.always_uses_views,
-                )
-            ),
+            data_collator=collate,
             **options,
         )
+        if self._stream is not None:
+            self.add_callback(PassOver(self._stream))
         # The loss is divided by the totals of the whole step here, so Trainer must not divide it again.
         self.model_accepts_loss_kwargs = True
         self._cost = CostModel.of(core(model))
@@ -137,6 +122,21 @@ class JEPATrainer(SafeTrainer):
         self.accelerator.clip_grad_norm_ = self._guard.watched(self.accelerator.clip_grad_norm_)  # Trainer tells no callback
         self.add_callback(self._guard)
         self._check(samples, rows)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the training set is a stream, which has no length."""
+        return self._stream is not None
+
+    def leave_stream(self) -> None:
+        """Go on with the samples that the model was checked with, which have a length: for a training that is at its end."""
+        self._stream, self.train_dataset = None, Samples(self._samples)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the loader of the training set; a stream shares itself between processes and workers."""
+        if self._stream is None:
+            return super().get_train_dataloader()
+        return self._stream.loader(workers=self.args.dataloader_num_workers, pin_memory=self.args.dataloader_pin_memory)
 
     @property
     def trained(self) -> nn.Module:
@@ -167,6 +167,8 @@ class JEPATrainer(SafeTrainer):
         self._flops = (self.current_flos, self.state.total_flos)
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         for index, batch in enumerate(batches):
+            if FAILURE in batch:
+                raise batch[FAILURE]
             batch["micro_batch"] = index
         labels = sum(batch["full"]["label"].numel() for batch in batches)
         pairs = sum(batch["full"]["predicted"].numel() for batch in batches)

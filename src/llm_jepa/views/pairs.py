@@ -47,10 +47,15 @@ def shuffle_pairs(samples: Sequence[Sample], *, seed: int) -> list[Sample]:
     order = list(paired)
     random.Random(seed).shuffle(order)
     donor = dict(zip(order, order[1:] + order[:1], strict=True))
-    return [_recombine(sample, samples[donor[index]]) if index in donor else sample for index, sample in enumerate(samples)]
+    return [recombine(sample, samples[donor[index]]) if index in donor else sample for index, sample in enumerate(samples)]
 
 
-def _recombine(sample: Sample, donor: Sample) -> Sample:
+def recombine(sample: Sample, donor: Sample) -> Sample:
+    """Return the sample with every view but the first taken from the donor.
+
+    Raises:
+        UserError: they differ in their number of views.
+    """
     if len(donor.views) != len(sample.views):
         raise UserError(f"{sample.name}: {len(sample.views)} views, but {donor.name} has {len(donor.views)}; cannot shuffle")
     if len(sample.sequences) == len(sample.views):

@@ -106,7 +106,7 @@ def show(console: Console, experiment: Experiment, material: Material, *, shown:
         console.print("", _rule(sample.name))
         for line in picture(sample, experiment.layout, pieces, width=console.width):
             console.print(line)
-    console.print("", _rule("the whole data"))
+    console.print("", _rule("the beginning of the stream" if material.examples.streamed else "the whole data"))
     console.print(split_table(material), "")
     console.print(segment_table(material.train, experiment.layout, one_forward=experiment.packing.one_forward))
     console.print(_targets(experiment, material))

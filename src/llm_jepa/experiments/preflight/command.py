@@ -92,6 +92,8 @@ def check(experiment: Experiment, *, steps: int, show: Show = QUIET) -> list[Che
     Raises:
         UserError: the config, the data, the tokenizer or the model cannot be read.
     """
+    if experiment.data.stream:
+        raise UserError("preflight counts the training rows, which a stream does not tell; set data.stream to false")
     experiment = replace(experiment, data=replace(experiment.data, shuffle_pairs=False))
     show.say("reading data and tokenizer")
     material = prepare_material(experiment)
