@@ -1,4 +1,4 @@
-"""What each rank of `test_ranks.py` runs: a few optimizer steps, then rank 0 saves the weights and the logs."""
+"""What each process of the launch runs: every case, one after the other; the first process saves what came out."""
 
 import json
 import os
@@ -11,35 +11,34 @@ from safetensors.torch import save_file
 torch.set_num_threads(1)
 
 
-def main(folder: Path, kind: str, batch: int, accumulation: int) -> None:
-    """Train the tiny model and write `weights.safetensors` and `logs.json` into the folder."""
-    from tests.helpers import conversations, packed_model, train, weights
+def main(root: Path, checkpoints: Path) -> None:
+    """Run the cases under all engines, and resume checkpoints of one process.
 
-    from llm_jepa.objective.distances import Cosine, InfoNCE
-    from llm_jepa.objective.jepa import JEPA, Scope
+    Args:
+        root: gets a folder for each engine and case.
+        checkpoints: has a folder for each engine whose checkpoint of one process is resumed.
+    """
+    from tests.distributed.cases import CASES, ENGINES, RESUMED, Outcome, run
+    from tests.distributed.runs import run_both
 
-    objective = {
-        "cosine": JEPA(weight=1.0, distance=Cosine()),
-        "infonce": JEPA(weight=0.5, distance=InfoNCE()),
-        "dropout": JEPA(weight=1.0, dropout=0.5),
-        "micro-batches": JEPA(weight=1.0, normalization=Scope.micro_batch),
-        "half micro-batches": JEPA(gamma=0.5, weight=0.5, normalization=Scope.micro_batch),
-    }[kind]
-    model = packed_model("llama", k=2, dtype=torch.float64)
-    logs = train(
-        model,
-        conversations(32),
-        objective,
-        folder=folder / "trainer",
-        batch=batch,
-        accumulation=accumulation,
-        steps=3,
-        seed=82,
-    )
-    if int(os.environ.get("RANK", "0")) == 0:
-        save_file(weights(model), folder / "weights.safetensors")
-        (folder / "logs.json").write_text(json.dumps(logs))
+    def save(outcome: Outcome, folder: Path) -> None:
+        if os.environ["RANK"] == "0":
+            save_file(outcome.weights, folder / "weights.safetensors")
+            save_file(outcome.gradients, folder / "gradients.safetensors")
+            (folder / "logs.json").write_text(json.dumps(outcome.logs))
+
+    for engine in ("ddp", "fsdp2"):
+        for name, case in CASES.items():
+            folder = root / engine / name
+            folder.mkdir(parents=True, exist_ok=True)
+            save(run(case, folder / "trainer", engine=engine, ranks=2), folder)
+    for engine in ENGINES:
+        for name, resume in (("straight", None), ("resumed", checkpoints / engine / "checkpoint-3")):
+            folder = root / engine / name
+            folder.mkdir(parents=True, exist_ok=True)
+            save(run(RESUMED, folder / "trainer", engine=engine, ranks=2, resume=resume), folder)
+    run_both(root / "runs")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

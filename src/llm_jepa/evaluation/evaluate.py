@@ -2,6 +2,9 @@
 
 How an answer comes about is the `Answerer`'s affair, and scores are made from the predictions elsewhere. The file knows the
 examples, not the model: one folder is for one model and one way of answering.
+
+Several processes share the batches, each of which is composed as one process composes it, so that the file is the same, byte
+for byte. They take turns: a batch each, and then the first process writes all of them.
 """
 
 import json
@@ -14,6 +17,7 @@ from llm_jepa.durable import put
 from llm_jepa.errors import UserError
 from llm_jepa.evaluation.answerer import Answerer, EvaluationItem, Item
 from llm_jepa.evaluation.generate import longest_first
+from llm_jepa.ranks import first_decides, gathered, processes
 from llm_jepa.records import Prediction
 
 PREDICTIONS = "predictions.jsonl"
@@ -27,8 +31,9 @@ def evaluate(
     *,
     folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    together: bool = False,
 ) -> list[Prediction]:
-    """Answer every item and return the predictions in the order of the items.
+    """Answer every item and return the predictions in the order of the items, in every process all of them.
 
     With a folder, each batch is on disk before the next begins, and the same call continues after an interruption:
     only batches with an unfinished example are answered, in the same composition, so that the file ends with the same
@@ -38,7 +43,9 @@ def evaluate(
         answerer: what answers a batch. The longest items come first, so a batch too large for the memory fails at once.
         items: the examples.
         folder: holds `predictions.jsonl`; made if missing. None writes nothing.
-        progress: called at the start and after each batch with the numbers of finished and of all examples.
+        progress: called at the start and after each batch of every process with the numbers of finished and of all
+            examples; in all processes alike.
+        together: all processes answer the same batches, because the weights of the model are spread over them.
 
     Raises:
         UserError: an item cannot be answered, or the folder's file belongs to other examples or is damaged.
@@ -48,16 +55,17 @@ def evaluate(
     if len(by_name) < len(items):
         raise ValueError(f"two items have the same name: {_first_repeated(item.name for item in items)!r}")
     answerer.check(items)
-    done = {} if folder is None else _resume(folder, by_name)
+    writes = folder is not None and processes().is_main_process
+    done = {} if folder is None else first_decides(lambda: _resume(folder, by_name))
     _report(progress, done, items)
-    for batch in _unfinished(answerer, items, done):
-        fresh = [prediction for prediction in answerer.answer(batch) if prediction.name not in done]
-        if folder is not None:
+    for group in _turns(_unfinished(answerer, items, done), together=together):
+        fresh = [prediction for prediction in _answered(answerer, group) if prediction.name not in done]
+        if folder is not None and writes:
             _append(folder / PREDICTIONS, fresh)
         done.update((prediction.name, prediction) for prediction in fresh)
         _report(progress, done, items)
     ordered = [done[item.name] for item in items]
-    if folder is not None:
+    if folder is not None and writes:
         _replace(folder / PREDICTIONS, ordered)
     return ordered
 
@@ -110,6 +118,20 @@ def _unfinished(answerer: Answerer[Item], items: Sequence[Item], done: Mapping[s
     """
     batches = longest_first([answerer.length(item) for item in items], answerer.batch_size)
     return [[items[i] for i in batch] for batch in batches if any(items[i].name not in done for i in batch)]
+
+
+def _turns(batches: Sequence[list[Item]], *, together: bool) -> list[list[list[Item]]]:
+    """Return the batches in groups that are answered at a time: one for every process, or one for all together."""
+    size = 1 if together else processes().num_processes
+    return [list(batches[start : start + size]) for start in range(0, len(batches), size)]
+
+
+def _answered(answerer: Answerer[Item], group: Sequence[list[Item]]) -> list[Prediction]:
+    """Return the predictions of a group; where there is one batch for all, every process has made the same."""
+    if len(group) == 1:
+        return answerer.answer(group[0])
+    rank = processes().process_index
+    return gathered(answerer.answer(group[rank]) if rank < len(group) else [])
 
 
 def _report(

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm_jepa.evaluation.answerer import Answerer, Greedy
 from llm_jepa.evaluation.choice import Choosing
 from llm_jepa.experiments.experiment import NL_REGEX, Evaluation
 from llm_jepa.model.export import stop_ids
-from llm_jepa.model.parts import input_embedding
+from llm_jepa.model.parts import core, input_embedding
 from llm_jepa.scoring.choice import ChoiceScorer
 from llm_jepa.scoring.regex import RegexScorer
 from llm_jepa.scoring.scorer import Scorer
@@ -70,9 +71,9 @@ def chooses(scorer: Scorer) -> bool:
     return isinstance(scorer, ChoiceScorer)
 
 
-def answerer(model: PreTrainedModel, tokenizer: Tokenizer, scorer: Scorer, limits: Limits) -> Answerer:
-    """Return what answers with a model of transformers in the way that the scorer reads."""
-    hub, known = tokenizer.tokenizer, input_embedding(model).num_embeddings
+def answerer(model: nn.Module, tokenizer: Tokenizer, scorer: Scorer, limits: Limits) -> Answerer:
+    """Return what answers with a model of transformers, wrapped or not, in the way that the scorer reads."""
+    hub, known = tokenizer.tokenizer, input_embedding(core(model)).num_embeddings
     pad = pad_id(hub) if pad_id(hub) < known else eos_id(hub)
     if chooses(scorer):
         return Choosing(model=model, pad_id=pad, batch_size=limits.batch_size)

@@ -13,6 +13,7 @@ from llm_jepa.evaluation.vllm import VLLM, greedy_sampling, load_engine
 from llm_jepa.experiments.answers import Limits, answerer, chooses, decoder
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.model.parts import context_limit
+from llm_jepa.ranks import processes
 from llm_jepa.records import Example
 from llm_jepa.scoring.scorer import Scorer
 from llm_jepa.views.tokenize import Tokenizer
@@ -63,6 +64,8 @@ def _transformers(asking: Asking, examples: Sequence[Example]) -> Answerer:
 def _vllm(asking: Asking, examples: Sequence[Example]) -> Answerer:
     remedy = "leave `--backend` out to use transformers"
     name = str(asking.source.name)
+    if processes().num_processes > 1:
+        raise UserError(f"the back end vllm is for one process and spreads a model by itself; launch one, or {remedy}")
     if chooses(asking.scorer):
         raise UserError(f"the back end vllm generates, and answers to these data are chosen by likelihood; {remedy}")
     if name.endswith(".gguf") or asking.source.gguf is not None:

@@ -77,10 +77,9 @@ class EpochScores(TrainerCallback):
     def _score_now(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
         with self._trainer.paused():
             costs = self._trainer.totals()
-            if state.is_world_process_zero:
-                found = self._answers(state)
-                if found is not None:
-                    self._trainer.log(found | costs)
+            found = self._answers(state)
+            if found is not None and state.is_world_process_zero:
+                self._trainer.log(found | costs)
             PartialState().wait_for_everyone()
             self._stop.agree(args, control)
 

@@ -30,6 +30,7 @@ from llm_jepa.experiments.show import Show
 from llm_jepa.experiments.subjects import exported, finished_run
 from llm_jepa.model.load import ModelConfig, load_model, load_tokenizer
 from llm_jepa.model.parts import input_embedding
+from llm_jepa.ranks import first_decides, is_first
 from llm_jepa.records import Example, Prediction
 from llm_jepa.scoring.scorer import Scorer
 from llm_jepa.tasks.draw import draw
@@ -63,13 +64,13 @@ def evaluate(arguments: Sequence[str]) -> int:
         parser.print_help()
         return 0
     options = parser.instantiate(parse(parser, arguments, choices=CHOICES))
-    console = Screen(stderr=True)
+    console = Screen(stderr=True, quiet=not is_first())
     quiet_libraries(console)
     subject = _subject(options.model, trusted=options.trust_code)
     folder = Path(options.output or f"{subject.output}-{_stem(options.data)}")
     with live(console) as show:
         scorer, result = _evaluate(subject, options, folder, show)
-    Screen().print(table(scorer, result))
+    Screen(quiet=not is_first()).print(table(scorer, result))
     console.print(f"{folder / RESULT} holds the scores, and predictions.jsonl beside it the answers", markup=False)
     return 0
 
@@ -141,21 +142,29 @@ def _evaluate(subject: Subject, options: Namespace, folder: Path, show: Show) ->
         "max_new_tokens": limits.max_new_tokens,
         "stop_ids": list(limits.stop_ids),
     }
-    check_folder(folder, settings)
-    if (before := finished(folder, scorer=plain(scorer))) is not None:
+    first_decides(lambda: check_folder(folder, settings))
+    if (before := first_decides(lambda: finished(folder, scorer=plain(scorer)))) is not None:
         show.say("this evaluation is finished; nothing is generated again")
         return scorer, before
     answering = _answering(asking, options.backend, examples)
-    begin_folder(folder, settings)
+    first_decides(lambda: begin_folder(folder, settings))
     predictions = _predict(asking, answering, folder, show)
-    found = verdicts(scorer, examples, predictions)
-    versions = environment({"evaluated": fingerprint(examples)})
-    result = {**scores(scorer, found, predictions), **intervals(scorer, found), **settings}
-    result |= {"scorer": plain(scorer), "batch_size": limits.batch_size, "environment": versions}
+    settings |= {"scorer": plain(scorer), "batch_size": limits.batch_size}
+    result = first_decides(lambda: _judged(scorer, examples, predictions, settings, folder))
     for sentence in result.get("unknown", {}).values():
         show.say(sentence)
-    write_json(folder / RESULT, result)
     return scorer, result
+
+
+def _judged(
+    scorer: Scorer, examples: Sequence[Example], predictions: Sequence[Prediction], settings: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Score the predictions, and write the scores last."""
+    found = verdicts(scorer, examples, predictions)
+    result = {**scores(scorer, found, predictions), **intervals(scorer, found), **settings}
+    result["environment"] = environment({"evaluated": fingerprint(examples)})
+    write_json(folder / RESULT, result)
+    return result
 
 
 def _asking(subject: Subject, options: Namespace, examples: Sequence[Example], show: Show) -> Asking:

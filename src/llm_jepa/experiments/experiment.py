@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from accelerate.utils import parse_flag_from_env
 from transformers import TrainingArguments
 
 from llm_jepa.errors import UserError, nearest
@@ -13,6 +15,7 @@ from llm_jepa.model.load import ModelConfig
 from llm_jepa.objective.jepa import JEPA
 from llm_jepa.packing.collate import OverLength
 from llm_jepa.packing.layout import Layout
+from llm_jepa.ranks import launched
 from llm_jepa.scoring.scorer import Scorer
 from llm_jepa.tasks.columns import Columns
 from llm_jepa.training.nonfinite import OnNan
@@ -156,6 +159,8 @@ class Experiment:
         objective: gamma, weight (lambda), distance, loss dropout.
         packing: how samples become rows.
         training: plain `TrainingArguments` of transformers, over `TRAINING_DEFAULTS`.
+        samples_per_step: samples of an optimizer step over all processes, however many there are:
+            `training.gradient_accumulation_steps` follows from it. None: that says how many micro-batches a step has.
         max_flops: train for so many floating-point operations, however many epochs that is, instead of
             `training.num_train_epochs`: ends with the step that reaches them, and the learning rate's schedule ends there.
         on_nan: what a step does whose loss or gradient is not finite.
@@ -171,6 +176,7 @@ class Experiment:
     objective: JEPA = field(default_factory=JEPA)
     packing: Packing = field(default_factory=Packing)
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    samples_per_step: int | None = None
     max_flops: float | None = None
     on_nan: OnNan = OnNan.stop
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -186,6 +192,8 @@ class Experiment:
             raise UserError("max_flops and training.max_steps both say when training ends; give one of them")
         if self.data.stream:
             self._check_stream()
+        if self.samples_per_step is not None and "gradient_accumulation_steps" in self.training:
+            raise UserError("samples_per_step and training.gradient_accumulation_steps both size a step; give one of them")
         known = TrainingArguments.__dataclass_fields__
         for name in self.training:
             if name in _OWNED:
@@ -209,11 +217,25 @@ class Experiment:
         Raises:
             UserError: transformers refuses a value.
         """
+        # Several processes on CPUs find each other only when they are told that there is nothing else.
+        alone = not torch.accelerator.is_available() and not parse_flag_from_env("ACCELERATE_USE_DEEPSPEED")
         defaults = {**TRAINING_DEFAULTS, **STREAM_DEFAULTS} if self.data.stream else TRAINING_DEFAULTS
-        chosen = {**defaults, **self.training, "output_dir": folder, "seed": self.seed}
+        chosen = {**defaults, "use_cpu": alone, **self.training, "output_dir": folder, "seed": self.seed}
         # YAML 1.1 reads a bare `no`, which is a value of the strategies, as false.
         chosen |= {name: "no" for name, value in chosen.items() if value is False and name.endswith("_strategy")}
+        if self.samples_per_step is not None:
+            chosen["gradient_accumulation_steps"] = self._micro_batches(chosen["per_device_train_batch_size"])
         try:
             return TrainingArguments(**chosen, remove_unused_columns=False)
         except (ValueError, TypeError, ImportError, OSError) as error:
             raise UserError(f"training: transformers refuses these arguments: {' '.join(str(error).split())}") from error
+
+    def _micro_batches(self, batch: int) -> int:
+        """Return the micro-batches of each process in an optimizer step of `samples_per_step` samples."""
+        at_a_time, wanted = batch * launched(), self.samples_per_step or 0
+        if wanted < 1 or wanted % at_a_time:
+            raise UserError(
+                f"samples_per_step is {wanted}, but {launched()} process(es) with training.per_device_train_batch_size "
+                f"{batch} take {at_a_time} at a time; give a multiple of that"
+            )
+        return wanted // at_a_time

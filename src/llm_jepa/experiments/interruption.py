@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from accelerate import PartialState
+
 from llm_jepa.training.callbacks import CleanStop
 from llm_jepa.training.deadline import UNFINISHED
 
@@ -32,6 +34,8 @@ class Interrupted(Exception):
 class Stoppable:
     """Passes the progress of making answers on, and stops between two batches; at least one is always answered.
 
+    All processes are told of every batch, and stop at the same.
+
     Args:
         progress: called with (finished examples, all examples).
         stop: says when.
@@ -50,5 +54,5 @@ class Stoppable:
         self._progress(done, total)
         if self._first is None:
             self._first = done
-        elif done > self._first and self._stop.due():
+        elif done > self._first and self._stop.due_anywhere(PartialState().device):
             raise Interrupted(self._stop.signal, self._step)

@@ -10,6 +10,7 @@ from typing import Any
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
+from torch import nn
 from transformers import PreTrainedModel, ProgressCallback
 from transformers.trainer_callback import PrinterCallback
 
@@ -110,7 +111,7 @@ def _train(
         split = epoch_split(material)
 
         def score(folder: Path, progress: Callable[[int, int], None]) -> dict[str, Any]:
-            return answer_split(experiment, material, core(trainer.trained), split, folder, progress)
+            return answer_split(experiment, material, trainer, split, folder, progress)
 
         trainer.add_callback(EpochScores(trainer, score, run, stop, show))
     try:
@@ -176,13 +177,7 @@ def make_trainer(
     samples, dropped = within_length(material.train, experiment.layout, limit=limit, policy=experiment.data.over_length)
     if dropped:
         logger.warning("%d of %d samples are longer than %d tokens and left out", len(dropped), len(material.train), limit)
-    ready = prepare(
-        model,
-        k=experiment.model.slots(experiment.layout.k),
-        seed=experiment.seed,
-        one_forward=experiment.packing.one_forward,
-        lora=experiment.model.lora,
-    )
+    ready = _ready(experiment, model)
     stop = CleanStop(deadline)
     trainer = JEPATrainer(
         model=ready,
@@ -203,11 +198,23 @@ def make_trainer(
     return trainer, stop
 
 
+def _ready(experiment: Experiment, model: PreTrainedModel) -> nn.Module:
+    """Return a model with the slots and adapters of the experiment."""
+    return prepare(
+        model,
+        k=experiment.model.slots(experiment.layout.k),
+        seed=experiment.seed,
+        one_forward=experiment.packing.one_forward,
+        lora=experiment.model.lora,
+    )
+
+
 def _finish(
     experiment: Experiment, material: Material, trainer: JEPATrainer, run: RunFolder, show: Show, results: dict[str, Any]
 ) -> None:
     """Save the trained model, and write the results last."""
-    totals = trainer.totals()
+    totals, hub = trainer.totals(), material.tokenizer.tokenizer
+    trained = trainer.whole(lambda: _ready(experiment, load_model(experiment.model, hub, seed=experiment.seed)))
     if not trainer.is_world_process_zero():
         return
     _check_there(run)
@@ -222,11 +229,9 @@ def _finish(
     if experiment.evaluation.each_epoch:
         results["epoch_split"] = epoch_split(material)
     show.say("saving the model")
-    trained = trainer.trained
     save_slots(trained, run.predictor)
     ends = stops(core(trained), material.tokenizer, material.train[:100])
     card = model_card(experiment, results)
-    hub = material.tokenizer.tokenizer
     whole = full_precision(trained, experiment.model, hub, seed=experiment.seed)
     export(whole, hub, run.model, stops=ends, card=card, overwrite=True)
     write_json(run.results, results)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
+from torch import nn
 from transformers import PreTrainedModel
 
 from llm_jepa.errors import UserError
@@ -13,13 +13,14 @@ from llm_jepa.evaluation.evaluate import evaluate
 from llm_jepa.experiments.answers import Limits, answer_limit, answerer, scorer_of, stops
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.files import RunFolder
-from llm_jepa.experiments.interruption import Interrupted, Stoppable
+from llm_jepa.experiments.interruption import Stoppable
 from llm_jepa.experiments.material import Material, max_length, source_of
 from llm_jepa.experiments.scores import scores, verdicts
 from llm_jepa.experiments.show import Show
 from llm_jepa.experiments.verdict_file import write_verdicts
 from llm_jepa.model.parts import core
 from llm_jepa.packing.collate import OverLength, within_length
+from llm_jepa.ranks import first_decides
 from llm_jepa.records import Example
 from llm_jepa.scoring.scorer import Scorer
 from llm_jepa.tasks.task import TEST, VALIDATION
@@ -47,7 +48,7 @@ def score_run(
 ) -> dict[str, Any]:
     """Score the trained model on validation and test; the last of them, as "split", on the top level.
 
-    Every process takes part in measuring the objective; the first alone makes answers.
+    Every process takes part; the first alone writes and judges.
 
     Raises:
         UserError: an example cannot be answered.
@@ -66,14 +67,11 @@ def score_run(
         show.say(f"scoring {len(examples)} {split} examples")
         last = split == (TEST if material.test else VALIDATION)
         aligned = trainer.evaluate(Samples(samples), metric_key_prefix=split)  # pyright: ignore[reportArgumentType]
-        scored: dict[str, Any] | Interrupted = {}
-        if trainer.is_world_process_zero() and examples[0].messages:
+        scored: dict[str, Any] = {}
+        if examples[0].messages:
             folder = run.root if last else run.root / split
             progress = Stoppable(show.evaluate, stop, trainer.state.global_step)
-            scored = _scored_or_interrupted(experiment, material, trainer, split, folder, progress)
-        scored = _of_first_process(scored)
-        if isinstance(scored, Interrupted):
-            raise scored
+            scored = answer_split(experiment, material, trainer, split, folder, progress)
         for sentence in scored.get("unknown", {}).values():
             show.say(sentence)
         scored |= _alignment(aligned, split)
@@ -97,17 +95,17 @@ def epoch_split(material: Material) -> str:
 def answer_split(
     experiment: Experiment,
     material: Material,
-    model: PreTrainedModel,
+    trainer: JEPATrainer,
     split: str,
     folder: Path,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Answer and score a split; predictions go to the folder as they are made.
+    """Answer and score a split; predictions go to the folder as they are made. Every process takes part.
 
     Args:
         experiment: how answers are made and judged.
         material: the examples.
-        model: answers, with the weights that it has.
+        trainer: its model answers, with the weights that it has.
         split: validation or test.
         folder: holds the predictions; what is there is kept.
         progress: called with (finished examples, all examples).
@@ -116,12 +114,16 @@ def answer_split(
         UserError: an example cannot be answered.
     """
     examples, _ = _part(material, split)
-    scorer, answers = _asking(experiment, material, model, split)
+    scorer, answers = _asking(experiment, material, core(trainer.trained), split, caller=trainer.trained)
     items = answers.items(material.tokenizer, examples)
-    predictions = evaluate(answers, items, folder=folder, progress=progress)
-    found = verdicts(scorer, examples, predictions)
-    write_verdicts(folder, predictions, found)
-    return scores(scorer, found, predictions)
+    predictions = evaluate(answers, items, folder=folder, progress=progress, together=trainer.sharded)
+
+    def judged() -> dict[str, Any]:
+        found = verdicts(scorer, examples, predictions)
+        write_verdicts(folder, predictions, found)
+        return scores(scorer, found, predictions)
+
+    return first_decides(judged)
 
 
 def check_answers(experiment: Experiment, material: Material, model: PreTrainedModel) -> None:
@@ -133,12 +135,14 @@ def check_answers(experiment: Experiment, material: Material, model: PreTrainedM
     for split in (VALIDATION, TEST):
         examples, _ = _part(material, split)
         if examples and examples[0].messages:
-            _, answers = _asking(experiment, material, model, split)
+            _, answers = _asking(experiment, material, model, split, caller=model)
             answers.check(answers.items(material.tokenizer, examples))
 
 
-def _asking(experiment: Experiment, material: Material, model: PreTrainedModel, split: str) -> tuple[Scorer, Answerer[Any]]:
-    """Return what judges the answers to a split, and what makes them."""
+def _asking(
+    experiment: Experiment, material: Material, model: PreTrainedModel, split: str, *, caller: nn.Module
+) -> tuple[Scorer, Answerer[Any]]:
+    """Return what judges the answers to a split, and what makes them: `caller`, the model with whatever is around it."""
     source = source_of(experiment.data, split) or experiment.data.train
     scorer = scorer_of(source, experiment.evaluation, folder=Path(experiment.data.folder))
     limits = Limits(
@@ -146,21 +150,7 @@ def _asking(experiment: Experiment, material: Material, model: PreTrainedModel, 
         max_new_tokens=answer_limit(source, experiment.evaluation),
         batch_size=experiment.evaluation.batch_size,
     )
-    return scorer, answerer(model, material.tokenizer, scorer, limits)
-
-
-def _scored_or_interrupted(
-    experiment: Experiment, material: Material, trainer: JEPATrainer, split: str, folder: Path, progress: Stoppable
-) -> dict[str, Any] | Interrupted:
-    """Return the figures; or, for the other processes to know, why there are none."""
-    try:
-        return answer_split(experiment, material, core(trainer.trained), split, folder, progress)
-    except Interrupted as interrupted:
-        return interrupted
-
-
-def _of_first_process(scored: dict[str, Any] | Interrupted) -> dict[str, Any] | Interrupted:
-    return broadcast_object_list([scored])[0]
+    return scorer, answerer(caller, material.tokenizer, scorer, limits)
 
 
 def _part(material: Material, split: str) -> tuple[Sequence[Example], Sequence[Sample]]:

@@ -11,6 +11,7 @@ from llm_jepa.experiments.progress import live
 from llm_jepa.experiments.quiet import quiet_libraries
 from llm_jepa.experiments.run import run_experiment
 from llm_jepa.experiments.screen import Screen
+from llm_jepa.ranks import is_first
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -25,7 +26,7 @@ def train(arguments: Sequence[str]) -> int:
     options, config = split_options(_parser(), config_first(arguments))
     ends = deadline(options)
     experiment = parse_experiment(config)
-    console = Screen(stderr=True)
+    console = Screen(stderr=True, quiet=not is_first())
     quiet_libraries(console)
     try:
         with live(console) as show:

@@ -196,7 +196,7 @@ class JEPA(Objective):
         labels, pairs = encoded.label_nll.numel(), encoded.predicted.shape[0]
         next_token = encoded.label_nll.sum() / _at_least_one(totals.labels)
         loss = self.gamma * next_token * self._scale(labels, totals.labels, totals.ranks)
-        if pairs == 0:
+        if encoded.candidates.shape[0] == 0:  # a rank without pairs still owes the others' targets a (zero) gradient
             return Terms(loss=loss, next_token=next_token.detach(), jepa=torch.zeros_like(next_token.detach()))
         candidates = encoded.candidates.detach() if self.stop_gradient else encoded.candidates
         matched = torch.arange(pairs, device=candidates.device) + encoded.first_candidate

@@ -70,7 +70,7 @@ class Placed:
         lengths = np.fromiter(map(len, self.ids), dtype=_INTEGER, count=len(self.ids))
         flat = np.fromiter(chain.from_iterable(self.numbers), dtype=_INTEGER, count=4 * len(self.numbers))
         row, start, prefix, visible = flat.reshape(-1, 4).T
-        length, total = row_length(int((start + lengths).max())), int(lengths.sum())
+        length, total = row_length(int((start + lengths).max(initial=1))), int(lengths.sum())
         of = np.repeat(np.arange(len(lengths)), lengths)  # the segment of every token
         inside = np.arange(total) - (lengths.cumsum() - lengths)[of]
         place = (row * length + start)[of] + inside

@@ -20,12 +20,12 @@ def pack(
     """Pack forests into rows: `samples_per_row` to a row, balanced by length.
 
     Args:
-        forests: at least one.
+        forests: none makes one row of a single pad, so that a model can still be called.
         pad: a valid token id; pads and slots hold it, and nothing depends on which it is.
         samples_per_row: how many samples share a row; more rows than needed are never made.
         row_length: from the tokens of the longest row to the length of all rows.
     """
-    count = -(-len(forests) // samples_per_row)
+    count = max(1, -(-len(forests) // samples_per_row))
     placed, places, filled = Placed(), list[list[Place]](), [0] * count
     lengths = [forest.tokens for forest in forests]
     for forest, row in zip(forests, spread_evenly(lengths, count, samples_per_row), strict=True):
@@ -54,7 +54,7 @@ def spread(forests: Sequence[Forest], *, pad: int) -> PackedBatch:
             placed.add((*prefix, *segment.ids), trained, (count, 0, 0, 0))
             places[-1].append((count, len(prefix)))
             count += 1
-    return placed.batch(forests, places, rows=count, pad=pad)
+    return placed.batch(forests, places, rows=max(1, count), pad=pad)
 
 
 class OverLength(Enum):
@@ -121,7 +121,7 @@ class Collator:
     plain: bool = False
 
     def __call__(self, features: Sequence[dict[str, object]]) -> dict[str, dict[str, torch.Tensor]]:
-        """Pack `[{"sample": Sample, ...}, ...]`."""
+        """Pack `[{"sample": Sample, ...}, ...]`; an item whose sample is None is a blank (`training.even`) and left out."""
         samples = [feature["sample"] for feature in features]
         chosen = [sample for sample in samples if isinstance(sample, Sample)]
         batches: dict[str, dict[str, torch.Tensor]] = {}

@@ -200,15 +200,20 @@ class CleanStop(TrainerCallback):
 
     def agree(self, args: TrainingArguments, control: TrainerControl, *, reserve: float = 0.0) -> bool:
         """Stop the training in all processes if it is due in one of them; return whether it is."""
+        due = self.due_anywhere(args.device, reserve=reserve)
+        self.stopped = self.stopped or due
+        control.should_training_stop |= due
+        return due
+
+    def due_anywhere(self, device: torch.device | None, *, reserve: float = 0.0) -> bool:
+        """Return whether it is due in any process; all have to ask, and all then know the signal."""
         number, due = self.signal or 0, self.due(reserve=reserve)
         if distributed.is_initialized() and distributed.get_world_size() > 1:
-            flags = torch.tensor([number, due], device=args.device)
+            flags = torch.tensor([number, due], device=device)
             distributed.all_reduce(flags, op=distributed.ReduceOp.MAX)
             number, due = flags.tolist()
         if number:
             self._signals.note(number)
-        self.stopped = self.stopped or bool(due)
-        control.should_training_stop |= bool(due)
         return bool(due)
 
     @contextmanager

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -142,6 +143,16 @@ class StepMeter(TrainerCallback, ExportableState):
             now = time.monotonic()
             self._seconds, self._began = self._seconds + now - self._began, now
 
+    def collect(self, accelerator: Accelerator) -> None:
+        """Give the first process the sums of all, which it alone writes into checkpoints; the others begin anew."""
+        if accelerator.num_processes == 1:
+            return
+        sums = self._sums
+        own = [float(part) for part in (sums.loss, sums.next_token, sums.jepa, sums.viewed, self._tokens)]
+        whole = _over_ranks(accelerator, torch.tensor(own, dtype=torch.float64))
+        loss, next_token, jepa, viewed, self._tokens = (whole * accelerator.is_main_process).tolist()
+        self._sums = _Sums(loss=loss, next_token=next_token, jepa=jepa, viewed=viewed, steps=sums.steps)
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
         self._count_seconds()
@@ -158,6 +169,8 @@ class StepMeter(TrainerCallback, ExportableState):
             kept = saved["attributes"]
             self._sums, self._tokens, self._seconds = _Sums(**kept["sums"]), kept["tokens"], kept["seconds"]
             self.left_out = kept["left_out"]
+            if not state.is_world_process_zero:  # the sums are those of all processes
+                self._sums, self._tokens = _Sums(steps=self._sums.steps), 0.0
         self._began = time.monotonic()
 
 
@@ -193,10 +206,14 @@ def _over_ranks(accelerator: Accelerator, values: Tensor) -> Tensor:
 
 
 def _alignment(accelerator: Accelerator, predicted: list[Tensor], target: list[Tensor]) -> dict[str, float]:
-    """Return the alignment of the pairs of all ranks as log entries; empty for fewer than two."""
-    parts = [(torch.cat(predicted).float().cpu(), torch.cat(target).float().cpu())] if predicted else []
+    """Return the alignment of the pairs of all ranks as log entries; empty for fewer than two.
+
+    The pairs come in the order that one rank would see them in: batch by batch, and in each the ranks in theirs.
+    """
+    parts = [(one.float().cpu(), other.float().cpu()) for one, other in zip(predicted, target, strict=True)]
     if accelerator.num_processes > 1:
-        parts = gather_object(parts)
+        ranks = gather_object([parts])
+        parts = [part for batch in zip_longest(*ranks) for part in batch if part is not None]
     if sum(part[1].shape[0] for part in parts) < 2:
         return {}
     both = [torch.cat([part[side] for part in parts])[:RETRIEVAL_CANDIDATES] for side in (0, 1)]

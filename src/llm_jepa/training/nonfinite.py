@@ -53,7 +53,8 @@ class WithSamples:
 
     def __call__(self, features: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch and its samples."""
-        return self.collate(features) | {SAMPLES: tuple(feature["sample"] for feature in features)}
+        samples = tuple(feature["sample"] for feature in features if feature["sample"] is not None)  # None is a blank
+        return self.collate(features) | {SAMPLES: samples}
 
 
 class Training(Protocol):

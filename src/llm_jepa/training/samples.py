@@ -7,6 +7,7 @@ from typing import Any
 from torch.utils.data import Dataset
 from transformers import TrainingArguments
 
+from llm_jepa.training.even import BLANK
 from llm_jepa.views.tokenize import Sample
 
 
@@ -21,7 +22,9 @@ class Samples(Dataset[dict[str, Any]]):
         return len(self._samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return one sample and its trained tokens."""
+        """Return one sample and its trained tokens, or a blank (`training.even`)."""
+        if index == BLANK:
+            return {"input_ids": [], "sample": None}
         sample = self._samples[index]
         return {"input_ids": [token for sequence in sample.sequences for token in sequence.ids], "sample": sample}
 

@@ -1,13 +1,13 @@
 """`JEPATrainer`: transformers' Trainer with one model call and one objective call per micro-batch.
 
-Overridden hooks of Trainer, and why: `get_batch_samples` counts label tokens and pairs of the whole optimizer step over all
-ranks, which every term is divided by; `compute_loss` makes the call; `log` adds the named terms and the monitors;
-`get_train_dataloader` takes a stream's own loader;
-`evaluation_loop` does the same over a held-out set; `floating_point_ops` counts what is computed.
+Overridden hooks of Trainer, and why: the data loaders give every sample once, however many ranks there are;
+`get_batch_samples` counts label tokens and pairs of the whole optimizer step over all ranks, which every term is divided by;
+`compute_loss` makes the call; `log` adds the named terms and the monitors; `evaluation_loop` does the same over a held-out
+set; `floating_point_ops` counts what is computed; `_save_checkpoint` has the first process know the sums of all.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -31,11 +31,13 @@ from llm_jepa.packing.batch import Encoded, PackedBatch
 from llm_jepa.packing.collate import Collator
 from llm_jepa.packing.layout import Layout
 from llm_jepa.packing.rows import Rows
+from llm_jepa.training.even import evened
 from llm_jepa.training.gather import gather_candidates
 from llm_jepa.training.meters import EvaluationMeter, StepMeter
 from llm_jepa.training.nonfinite import SAMPLES, Guard, OnNan, WithSamples, descends, finite_logs
 from llm_jepa.training.safe import SafeTrainer
 from llm_jepa.training.samples import Samples, packed_arguments
+from llm_jepa.training.sharded import check_shardable, is_sharded, whole
 from llm_jepa.training.stream import FAILURE, PassOver, Stream, StreamSource
 from llm_jepa.views.tokenize import Sample
 
@@ -113,6 +115,7 @@ class JEPATrainer(SafeTrainer):
         )
         if self._stream is not None:
             self.add_callback(PassOver(self._stream))
+        check_shardable(self.accelerator, model)
         # The loss is divided by the totals of the whole step here, so Trainer must not divide it again.
         self.model_accepts_loss_kwargs = True
         self._cost = CostModel.of(core(model))
@@ -135,7 +138,7 @@ class JEPATrainer(SafeTrainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the training set; a stream shares itself between processes and workers."""
         if self._stream is None:
-            return super().get_train_dataloader()
+            return evened(super().get_train_dataloader(), ranks=self.accelerator.num_processes)
         return self._stream.loader(workers=self.args.dataloader_num_workers, pin_memory=self.args.dataloader_pin_memory)
 
     @property
@@ -147,6 +150,16 @@ class JEPATrainer(SafeTrainer):
         """Return the operations done so far by all ranks, resumed parts included."""
         self.store_flos()
         return self.state.total_flos
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the weights are spread over the processes, so that all have to call the model alike."""
+        return is_sharded(self.accelerator)
+
+    def whole(self, build: Callable[[], nn.Module]) -> nn.Module:
+        """Return, in the first process, the trained model with all of its weights (`training.sharded.whole`)."""
+        wrapped: Any = self.model_wrapped
+        return whole(self.accelerator, wrapped, trained=self.trained, build=build)
 
     def totals(self) -> dict[str, float]:
         """Return what training has cost so far, resumed parts included: `tokens` and `flops` of all ranks, and `seconds`."""
@@ -160,6 +173,10 @@ class JEPATrainer(SafeTrainer):
     def paused(self) -> AbstractContextManager[None]:
         """Return a context whose duration is no part of the seconds of training."""
         return self._meter.paused()
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """Return the batches of this rank, blanks in the last ones where the ranks cannot divide the samples."""
+        return evened(super().get_eval_dataloader(eval_dataset), ranks=self.accelerator.num_processes)
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """Return the micro-batches of one optimizer step, and the totals of all of them on all ranks."""
@@ -260,6 +277,10 @@ class JEPATrainer(SafeTrainer):
         batch = inputs["full" if self._uses_views(inputs) else "plain"]
         rows, length = batch["input_ids"].shape
         return self._cost.step(rows=rows, length=length, labels=batch["label"].numel())
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self._meter.collect(self.accelerator)
+        super()._save_checkpoint(model, trial)
 
     def _uses_views(self, inputs: Any) -> bool:
         place = {"step": self.state.global_step, "micro_batch": inputs["micro_batch"]}

@@ -1,0 +1,58 @@
+"""A model whose weights are spread over the processes (FSDP2, DeepSpeed ZeRO-3), and the whole of it in one of them."""
+
+from collections.abc import Callable
+
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, parse_flag_from_env
+from torch import nn
+from transformers.integrations import deepspeed
+
+from llm_jepa.errors import UserError
+from llm_jepa.model.lora import is_four_bit
+from llm_jepa.model.parts import core
+
+
+def is_sharded(accelerator: Accelerator) -> bool:
+    """Return whether no process holds the whole model: every call of it is an exchange in which all take part."""
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        plugin = accelerator.state.deepspeed_plugin
+        return plugin is not None and plugin.zero_stage == 3
+    return accelerator.distributed_type == DistributedType.FSDP
+
+
+def check_shardable(accelerator: Accelerator, model: nn.Module) -> None:
+    """Refuse what the launch asks for and would not get, or would get wrong.
+
+    Raises:
+        UserError: sharding on a CPU, which accelerate leaves out without a word, or of weights in 4 bits.
+    """
+    if accelerator.distributed_type == DistributedType.MULTI_CPU and parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        raise UserError("accelerate shards on accelerators only, not on CPUs; launch without FSDP, as data parallel")
+    if is_sharded(accelerator) and is_four_bit(model):
+        raise UserError("weights in 4 bits cannot be sharded; launch as data parallel, or set `model.lora.four_bit: false`")
+
+
+def whole(accelerator: Accelerator, wrapped: nn.Module, *, trained: nn.Module, build: Callable[[], nn.Module]) -> nn.Module:
+    """Return the trained model with all of its weights, in the first process; in the others the model as it is.
+
+    Every process has to take part. Of a sharded model the weights are gathered into the first process's memory, not the
+    device's, and put into a model that is built anew.
+
+    Args:
+        accelerator: knows how the model was wrapped.
+        wrapped: the model as it is called in training.
+        trained: the same without wrappers.
+        build: makes the model as it was before training; called in the first process only.
+    """
+    if not is_sharded(accelerator):
+        return trained
+    weights = accelerator.get_state_dict(wrapped)
+    if not accelerator.is_main_process:
+        return trained
+    deepspeed.unset_hf_deepspeed_config()  # or transformers would build the new model in pieces again
+    model = build()
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    tied = {name for name in model.state_dict() if name.endswith(tuple(core(model).all_tied_weights_keys))}
+    if unexpected or set(missing) - tied:
+        raise RuntimeError(f"gathered weights do not fit the model: missing {missing[:3]}, unexpected {unexpected[:3]}")
+    return model

@@ -1,0 +1,70 @@
+"""Whole runs and evaluations that two processes must do as one does: the folders are compared."""
+
+import os
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from tests.distributed.cases import ENGINES
+from tests.distributed.cpu_shards import shards_on_cpus
+from tests.experiments.small_runs import ROWS, experiment, restored_logging, write_base, write_rows
+
+from llm_jepa.experiments.evaluating import evaluate
+from llm_jepa.experiments.experiment import Experiment
+from llm_jepa.experiments.files import RunFolder
+from llm_jepa.experiments.run import run_experiment
+from llm_jepa.model.load import ModelConfig
+from llm_jepa.model.lora import LoRA
+
+KINDS = {"ddp": ("ddp", None), "fsdp2": ("fsdp2", None), "fsdp2-lora": ("fsdp2", LoRA(rank=4))}
+"""Engine and adapters of each run; the base model ties its output layer to its embedding."""
+
+ROW_COUNT, TOGETHER = 7, 4
+
+
+def write_inputs(root: Path) -> None:
+    """Write data and base model, before any process is launched."""
+    rows = [{"text": f"{row['text']} or {word}", "code": row["code"]} for row in ROWS for word in ("dog", "a number")]
+    write_rows(root / "rows.jsonl", rows[:ROW_COUNT])
+    write_base(root / "base", tied=True)
+
+
+def described(root: Path, kind: str, *, ranks: int) -> Experiment:
+    """Return a run of two epochs that is scored after each, on rows that two processes cannot divide evenly."""
+    engine, lora = KINDS[kind]
+    made = experiment(
+        root / f"{kind}-{ranks}",
+        root / "rows.jsonl",
+        ModelConfig(name=str(root / "base"), lora=lora, dtype="float64"),
+        max_steps=-1,
+        num_train_epochs=2,
+        save_strategy="no",
+        logging_steps=1,
+        per_device_train_batch_size=TOGETHER // ranks,
+        per_device_eval_batch_size=TOGETHER // ranks,
+        **(ENGINES[engine] if ranks > 1 else {}),
+    )
+    return replace(made, evaluation=replace(made.evaluation, max_new_tokens=6, batch_size=2, each_epoch=True))
+
+
+def run(root: Path, kind: str, *, ranks: int) -> RunFolder:
+    """Do one run as one of so many processes."""
+    sharding = ranks > 1 and KINDS[kind][0] != "ddp"
+    with shards_on_cpus() if sharding else nullcontext():
+        return run_experiment(described(root, kind, ranks=ranks))
+
+
+def run_evaluation(root: Path, *, ranks: int) -> Path:
+    """Evaluate the base model as one of so many processes, and return the folder."""
+    folder = root / f"evaluation-{ranks}"
+    options = ["--output", str(folder), "--max_new_tokens", "6", "--batch_size", "2"]
+    with restored_logging():
+        assert evaluate([str(root / "base"), str(root / "rows.jsonl"), *options]) == 0
+    return folder
+
+
+def run_both(root: Path) -> None:
+    """Do all of it as one of two processes."""
+    for kind in KINDS:
+        run(root, kind, ranks=int(os.environ["WORLD_SIZE"]))
+    run_evaluation(root, ranks=int(os.environ["WORLD_SIZE"]))

@@ -1,0 +1,41 @@
+"""Whole runs and evaluations by two processes: the same predictions file, byte for byte, and the same model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+from tests.distributed import runs
+from tests.helpers import largest_difference
+
+TIMED = ("seconds", "flops")
+"""What differs between equal runs: time, and the padding of rows that are packed in smaller batches."""
+
+
+def figures(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text())
+    return {name: value for name, value in found.items() if isinstance(value, int | float) and name not in TIMED}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", runs.KINDS)
+def test_two_ranks_write_the_run_of_one(world: Path, kind: str, tmp_path: Path) -> None:
+    runs.write_inputs(tmp_path)
+    one, two = runs.run(tmp_path, kind, ranks=1).root, world / "runs" / f"{kind}-2"
+    answers = sorted(path.relative_to(one) for path in one.rglob("*.jsonl") if path.name != "metrics.jsonl")
+    assert len(answers) == 6, "predictions and verdicts, of the end and of both epochs"
+    for name in answers:
+        assert (two / name).read_bytes() == (one / name).read_bytes(), name
+    assert figures(two / "results.json") == pytest.approx(figures(one / "results.json"), abs=1e-5)
+    for name in ("model/model.safetensors", "predictor.safetensors"):
+        assert largest_difference(load_file(one / name), load_file(two / name)) < 1e-6
+    assert {path.name for path in (one / "model").iterdir()} == {path.name for path in (two / "model").iterdir()}
+
+
+@pytest.mark.slow
+def test_two_ranks_evaluate_to_the_file_of_one(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs.write_inputs(tmp_path)
+    one, two = runs.run_evaluation(tmp_path, ranks=1), world / "runs" / "evaluation-2"
+    assert (two / "predictions.jsonl").read_bytes() == (one / "predictions.jsonl").read_bytes()
+    assert json.loads((two / "evaluation.json").read_text())["examples"] == runs.ROW_COUNT
