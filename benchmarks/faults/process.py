@@ -15,7 +15,6 @@ from pathlib import Path
 import psutil
 
 from llm_jepa.cli import main
-from llm_jepa.experiments.sweep import crew, sweeping, worker  # noqa: F401 - imported once, here
 
 LOOK = 0.0005
 """Seconds between two looks at a run."""
@@ -46,7 +45,6 @@ class Command:
         with self.told.open("a", encoding="utf-8") as told:
             os.dup2(told.fileno(), 1)
             os.dup2(told.fileno(), 2)
-        crew.START = "fork"  # the processes of a sweep need no second import either
         code = 1
         try:
             code = main(list(self.arguments))

@@ -138,7 +138,7 @@ def _lives(process: psutil.Process) -> bool:
 
 def _kill(process: psutil.Process, what: str) -> bool:
     """Kill what is to be killed of a sweep; return whether there was such a process."""
-    children = process.children()
+    children = [child for child in process.children() if "spawn_main" in " ".join(child.cmdline())]
     victims = {EVERYTHING: [process, *children], ASKER: [process], TRAINER: children}[what]
     for victim in victims:
         os.kill(victim.pid, signal.SIGKILL)

@@ -13,8 +13,6 @@ from llm_jepa.experiments.sweep.plan import Trial
 from llm_jepa.experiments.sweep.worker import Desk, News, serve
 
 IDLE = News()
-START = "spawn"
-"""How processes begin. Another way than afresh would hand them what the asking one holds, a CUDA context for instance."""
 
 
 class Crew(Protocol):
@@ -61,7 +59,7 @@ class Processes:
     def __init__(self, desk: Desk, size: int, *, devices: Sequence[str] = ()) -> None:
         self.size = size
         self._desk, self._devices = desk, devices
-        self._context = multiprocessing.get_context(START)
+        self._context = multiprocessing.get_context("spawn")
         self._members: dict[int, _Member] = {}
 
     def __enter__(self) -> "Processes":
