@@ -14,7 +14,7 @@ from torch import nn
 from transformers import TrainingArguments
 
 from benchmarks.memory import BYTES
-from benchmarks.workload import SIZES, load
+from benchmarks.workload import FOLDER, SIZES, load
 from llm_jepa.model.head import Tail, cross_entropy, piecewise_nll
 
 HIDDEN, VOCABULARY, LABELS, AT_ONCE = 128, 49152, 2880, 360
@@ -69,7 +69,7 @@ def _head() -> None:
 
 
 def _optimizers() -> None:
-    workload = load(size=SIZES["4m"], data=None, tokenizer=None)
+    workload = load(size=SIZES["4m"], data=None, folder=FOLDER, tokenizer=None)
     model = workload.model()
     for part in model.parameters():
         part.grad = torch.randn_like(part)

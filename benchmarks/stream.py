@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.workload import SIZES, load
+from benchmarks.workload import FOLDER, SIZES, load
 from llm_jepa.packing.collate import Collator
 from llm_jepa.packing.layout import Layout
 from llm_jepa.tasks.row_stream import RowStream
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--buffer", type=int, default=10_000, help="rows that are shuffled together")
     options = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    tokenizer = Tokenizer(load(size=SIZES["135m"], data=None, tokenizer=None).tokenizer)
+    tokenizer = Tokenizer(load(size=SIZES["135m"], data=None, folder=FOLDER, tokenizer=None).tokenizer)
     readings = list[Reading]()
     for reading in measure(tokenizer, rows=options.rows, buffer=options.buffer):
         readings.append(reading)
