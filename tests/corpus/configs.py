@@ -27,7 +27,7 @@ def option(text: str) -> Case:
 
 def leaving(known: Case) -> Case:
     """Return a case that is noticed when the folder of the run is begun, with its config and its environment in it."""
-    return replace(known, leaves=("out", "out/config.yaml", "out/environment.json"))
+    return replace(known, leaves=("out", "out/config.yaml", "out/environment.json", "out/checkpoints"))
 
 
 _TALK = json.dumps({"messages": [{"role": role, "content": "a dog"} for role in ("system", "user", "assistant")]}) + "\n"

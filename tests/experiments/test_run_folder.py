@@ -92,3 +92,13 @@ def test_a_torn_config_is_one_sentence(text: str, tmp_path: Path) -> None:
     run.config.write_text(text)
     with pytest.raises(UserError, match=r"config.yaml: is damaged; restore it"):
         check_run(run, "a: 1\n", overwrite=False)
+
+
+def test_a_run_that_was_refused_before_its_first_step_takes_the_config_that_was_advised(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    begin_run(run, "one_forward: true\n", overwrite=False)
+    run.checkpoints.mkdir()
+    check_run(run, "one_forward: false\n", overwrite=False)
+    (run.checkpoints / "checkpoint-1").mkdir()
+    with pytest.raises(UserError, match="holds a run with another config"):
+        check_run(run, "one_forward: false\n", overwrite=False)

@@ -135,8 +135,8 @@ def _check_same(run: RunFolder, config: str) -> None:
         raise UserError(f"output: '{run.root}' is not empty and holds no run; give another folder")
     try:
         before = run.config.read_text(encoding="utf-8")
-        begun = (run.checkpoints, run.metrics, run.results)
-        if before == config or not any(path.exists() for path in begun):
+        steps = any(run.checkpoints.glob("*"))  # Trainer makes the folder, empty, before its first step
+        if before == config or not (steps or run.metrics.exists() or run.results.exists()):
             return
         changed = differences(before, config)
     except ValueError as error:
