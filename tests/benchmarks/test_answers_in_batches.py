@@ -1,5 +1,7 @@
 """The benchmark of answers: all ways give the same, and only transformers' own batches compute past a stop."""
 
+from typing import Any
+
 import torch
 from benchmarks.evaluation import Setting, library, measure, ours
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -7,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 def tiny() -> Setting:
     torch.manual_seed(3)
-    sizes = {"vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    sizes: dict[str, Any] = {"vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
     config = LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=2, initializer_range=0.6)
     model = LlamaForCausalLM(config).double().eval()
     prompts = [[3, 9, 27], [5, 8], [7, 1, 2, 6], [4]]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.experiments.small_runs import experiment, write_base, write_rows
@@ -25,7 +26,7 @@ from llm_jepa.training.checkpoints import checkpoints
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def described(folder: Path, **training: int | str) -> Experiment:
+def described(folder: Path, **training: Any) -> Experiment:
     base, rows = write_base(folder / "base"), write_rows(folder / "rows.jsonl")
     made = experiment(folder / "run", rows, ModelConfig(name=str(base)), **training)
     return replace(made, evaluation=replace(made.evaluation, batch_size=1, max_new_tokens=4))

@@ -56,7 +56,7 @@ class Widest(TorchDispatchMode):
 @pytest.mark.parametrize(("logits_at_once", "rows"), [(None, 31), (64 * 31, 31), (64 * 5, 5), (64, 1)])
 def test_no_more_logits_exist_than_a_piece_has(logits_at_once, rows):
     model = packed_model("llama", k=2)
-    output_layer(model).weight.requires_grad_(requires_grad=False)  # its gradient is as wide as the vocabulary
+    output_layer(model).weight.requires_grad_(False)  # its gradient is as wide as the vocabulary
     with Widest() as seen:
         encode(model, BATCH, logits_at_once=logits_at_once).label_nll.sum().backward()
     assert seen.rows == rows
