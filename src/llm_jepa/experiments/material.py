@@ -90,7 +90,7 @@ def read_sources(data: Data) -> Examples:
         held_out = (data.eval_limit or validation, data.eval_limit or test)
         made = splits(train=data.limit or train, validation=held_out[0], test=held_out[1], seed=NL_REGEX_SEED)
         return Examples(made.train, made.validation, made.test)
-    return Examples(*(read_split(data, split) for split in (TRAIN, VALIDATION, TEST)))
+    return Examples(read_split(data, TRAIN), read_split(data, VALIDATION), read_split(data, TEST))
 
 
 def row_stream(data: Data) -> RowStream:

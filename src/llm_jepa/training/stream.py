@@ -108,7 +108,7 @@ class Stream(IterableDataset[dict[str, Any]]):
     def _places(self) -> Iterator[tuple["_Window", int]]:
         """Yield the window and the first place in its order for every micro-batch of all processes."""
         for turn in count():
-            rows = self._source.rows.rows()
+            rows, number = self._source.rows.rows(), 0
             for number in count():
                 window = _Window(list(islice(rows, self._source.window)), self._seed, turn, number)
                 if not window.rows:
