@@ -24,7 +24,7 @@ from llm_jepa.packing.layout import Layout
 OPERATIONS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2", "equal", "is_nonzero")
 METHODS = ("item", "tolist", "__bool__", "__int__", "__float__", "__index__", "cpu", "numpy", "__contains__")
 HOST = ("torch/utils/data/", "torch/optim/", "accelerate/data_loader.py", "transformers/trainer_pt_utils.py")
-READERS = {"log", "_maybe_log_save_evaluate", "_finalize_training", "__init__", "_check", "on_pre_optimizer_step"}
+READERS = {"log", "_maybe_log_save_evaluate", "_finalize_training", "__init__", "check_start", "on_pre_optimizer_step"}
 """Functions that may read: logging, evaluating and saving, what runs before and after all steps, and the guard, which reads
 one number a step before it lets the optimizer have the gradient."""
 

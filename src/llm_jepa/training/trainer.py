@@ -8,7 +8,7 @@ set; `floating_point_ops` counts what is computed; `_save_checkpoint` has the fi
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,7 @@ from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
-from llm_jepa.errors import UserError
-from llm_jepa.model.attention import check_device, only_16_bit, rows_for
-from llm_jepa.model.check import check_packing
+from llm_jepa.model.attention import rows_for
 from llm_jepa.model.encode import encode
 from llm_jepa.model.flops import CostModel
 from llm_jepa.model.head import LOGITS, knows_tail
@@ -30,7 +28,6 @@ from llm_jepa.objective.jepa import Objective, Totals
 from llm_jepa.packing.batch import Encoded, PackedBatch
 from llm_jepa.packing.collate import Collator
 from llm_jepa.packing.layout import Layout
-from llm_jepa.packing.rows import Rows
 from llm_jepa.training.even import evened
 from llm_jepa.training.gather import gather_candidates
 from llm_jepa.training.meters import EvaluationMeter, StepMeter
@@ -38,6 +35,7 @@ from llm_jepa.training.nonfinite import SAMPLES, Guard, OnNan, WithSamples, desc
 from llm_jepa.training.safe import SafeTrainer
 from llm_jepa.training.samples import Samples, packed_arguments
 from llm_jepa.training.sharded import check_shardable, is_sharded, whole
+from llm_jepa.training.start import check_arguments, check_start, shortest
 from llm_jepa.training.stream import FAILURE, PassOver, Stream, StreamSource
 from llm_jepa.views.tokenize import Sample
 
@@ -80,26 +78,13 @@ class JEPATrainer(SafeTrainer):
         on_nan: OnNan = OnNan.stop,
         **options: Any,
     ) -> None:
-        if args.n_gpu > 1:
-            raise UserError(f"{args.n_gpu} GPUs in one process: start with `accelerate launch`, or show it one of them")
-        if args.torch_compile:
-            raise UserError(
-                "training.torch_compile is not supported: hooks are set anew in every packed forward; leave it out"
-            )
-        check_device(model, args.device)
+        check_arguments(args, model)
         train_slots(model, trained=objective.trains_views)
         self.objective, self.layout, self.one_forward = objective, layout, one_forward
         self._meter = StepMeter()
         rows = rows_for(model, samples_per_row)
         collate = WithSamples(
-            Collator(
-                layout=layout,
-                pad=0,
-                rows=rows,
-                one_forward=one_forward,
-                full=True,
-                plain=not objective.always_uses_views,
-            )
+            Collator(layout=layout, pad=0, rows=rows, one_forward=one_forward, plain=not objective.always_uses_views)
         )
         if args.dataloader_num_workers:  # workers are forks, of which the tokenizers library would warn
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -124,7 +109,10 @@ class JEPATrainer(SafeTrainer):
         self._flops = (0.0, 0.0)
         self.accelerator.clip_grad_norm_ = self._guard.watched(self.accelerator.clip_grad_norm_)  # Trainer tells no callback
         self.add_callback(self._guard)
-        self._check(samples, rows)
+        with self.compute_loss_context_manager():
+            self._logits_at_once = LOGITS if knows_tail(self.trained) else None
+        if one_forward:
+            check_start(self, [layout.forest(sample) for sample in shortest(samples)], rows=rows)
 
     @property
     def streams(self) -> bool:
@@ -285,23 +273,6 @@ class JEPATrainer(SafeTrainer):
     def _uses_views(self, inputs: Any) -> bool:
         place = {"step": self.state.global_step, "micro_batch": inputs["micro_batch"]}
         return self.objective.uses_views(seed=self.args.seed, **place)
-
-    def _check(self, samples: Sequence[Sample], rows: Rows) -> None:
-        """Check, where training will run, that the model can be packed, and whether its loss can be made in pieces."""
-        model, shortest = self.trained, sorted(samples, key=lambda sample: len(sample.sequences[0].ids))[:2]
-        with self.compute_loss_context_manager():
-            self._logits_at_once = LOGITS if knows_tail(model) else None
-        if not self.one_forward:
-            return
-        forests = [self.layout.forest(sample) for sample in shortest]
-        with self.compute_loss_context_manager() if only_16_bit(model) else nullcontext():
-            check_packing(model, forests, pad=0, rows=rows, precision=self._precision(model))
-
-    def _precision(self, model: nn.Module) -> torch.dtype | None:
-        """Return what the products of the check are rounded to, where that is not the model's dtype."""
-        if only_16_bit(model) and (self.args.bf16 or self.args.fp16):
-            return torch.bfloat16 if self.args.bf16 else torch.float16
-        return torch.float16 if self.args.tf32 and core(model).dtype == torch.float32 else None  # TF32 has float16's digits
 
     def _alone(self, model: nn.Module, batch: PackedBatch) -> Encoded:
         return encode(model, batch, one_forward=self.one_forward, logits_at_once=self._logits_at_once)
