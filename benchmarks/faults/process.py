@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkContext
 from pathlib import Path
 
 import psutil
@@ -20,6 +22,19 @@ LOOK = 0.0005
 """Seconds between two looks at a run."""
 
 
+class Copies(ForkContext):
+    """Begins processes as copies of this one, which need not import anything.
+
+    A copy must not keep this process's end of a pipe: it could not see then that this process has gone.
+    """
+
+    def Pipe(self, duplex: bool = True) -> tuple[Connection, Connection]:  # noqa: FBT001, FBT002 - the library's
+        """Return both ends of a pipe, the first of which is closed in all copies."""
+        ours, theirs = super().Pipe(duplex)
+        os.register_at_fork(after_in_child=ours.close)
+        return ours, theirs
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A command line of `llm-jepa`.
@@ -27,19 +42,21 @@ class Command:
     Attributes:
         arguments: after `llm-jepa`.
         told: file that gets what it prints.
+        work: is given the arguments, and returns an exit code.
     """
 
     arguments: Sequence[str]
     told: Path
+    work: Callable[[list[str]], int] = main
 
     def start(self) -> psutil.Process:
         """Return the process that works on it."""
         pid = os.fork()
         if pid == 0:
-            self._work()
+            self._in_child()
         return psutil.Process(pid)
 
-    def _work(self) -> None:
+    def _in_child(self) -> None:
         """Run the command in the child and end it; nothing of the parent's is flushed or finalised there."""
         os.setpgid(0, 0)
         with self.told.open("a", encoding="utf-8") as told:
@@ -47,7 +64,7 @@ class Command:
             os.dup2(told.fileno(), 2)
         code = 1
         try:
-            code = main(list(self.arguments))
+            code = self.work(list(self.arguments))
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

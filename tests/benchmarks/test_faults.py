@@ -1,4 +1,4 @@
-"""Kills -9 of the process that trains, at random moments: `python -m benchmarks.faults` with fewer kills."""
+"""Kills -9 of trainings and sweeps, at random moments: `python -m benchmarks.faults` with fewer kills."""
 
 import json
 import os
@@ -27,6 +27,15 @@ def test_killed_trainings_end_with_the_bytes_of_an_undisturbed_one() -> None:
     assert sum(found["kills"].values()) == 4
     assert found["runs"] >= 1
     assert (found["different"], found["lost_bytes"]) == ([], 0)
+
+
+@pytest.mark.slow
+def test_killed_sweeps_lose_and_repeat_no_finished_trial_and_end_with_the_table_of_an_undisturbed_one() -> None:
+    found = campaign("--trainings", "0", "--steps", "0", "--sweeps", "3", "--pairs", "2")
+    for processes, kills in ((1, 3), (2, 2)):
+        swept = found[f"sweeps, {processes} at a time"]
+        assert sum(swept["kills"].values()) == kills
+        assert (swept["trials"], swept["repeated"], swept["different"]) == (12, 0, 0)
 
 
 def run_folder(folder: Path) -> Path:

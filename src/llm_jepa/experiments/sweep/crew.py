@@ -4,6 +4,7 @@ import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
@@ -13,6 +14,8 @@ from llm_jepa.experiments.sweep.plan import Trial
 from llm_jepa.experiments.sweep.worker import Desk, News, serve
 
 IDLE = News()
+AFRESH = multiprocessing.get_context("spawn")
+"""How processes begin. Another way would hand them what the asking one holds, a CUDA context for instance."""
 
 
 class Crew(Protocol):
@@ -54,12 +57,15 @@ class Processes:
         desk: what they need.
         size: how many; they are begun when there is work for them.
         devices: CUDA devices to share out; empty: each sees all.
+        context: how they begin.
     """
 
-    def __init__(self, desk: Desk, size: int, *, devices: Sequence[str] = ()) -> None:
+    def __init__(
+        self, desk: Desk, size: int, *, devices: Sequence[str] = (), context: SpawnContext | ForkContext = AFRESH
+    ) -> None:
         self.size = size
         self._desk, self._devices = desk, devices
-        self._context = multiprocessing.get_context("spawn")
+        self._context = context
         self._members: dict[int, _Member] = {}
 
     def __enter__(self) -> "Processes":

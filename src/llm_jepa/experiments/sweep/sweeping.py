@@ -4,6 +4,7 @@ import argparse
 import os
 import time
 from collections.abc import Sequence
+from multiprocessing.context import ForkContext, SpawnContext
 from pathlib import Path
 
 import optuna
@@ -22,7 +23,7 @@ from llm_jepa.experiments.report.writing import write_report
 from llm_jepa.experiments.results.collected import read_runs, scored_on_test
 from llm_jepa.experiments.results.console import tell
 from llm_jepa.experiments.screen import Screen
-from llm_jepa.experiments.sweep.crew import Processes
+from llm_jepa.experiments.sweep.crew import AFRESH, Processes
 from llm_jepa.experiments.sweep.drive import Drive
 from llm_jepa.experiments.sweep.folder import DATABASE, TABLE, begin_sweep
 from llm_jepa.experiments.sweep.ledger import Ledger
@@ -45,12 +46,13 @@ _TITLES = {
 }
 
 
-def sweep(arguments: Sequence[str], *, run: Run = run_trial) -> int:
+def sweep(arguments: Sequence[str], *, run: Run = run_trial, context: SpawnContext | ForkContext = AFRESH) -> int:
     """Run `llm-jepa sweep CONFIG [options]`, or `llm-jepa sweep --replay FOLDER`.
 
     Args:
         arguments: the command line after the verb.
         run: what runs a trial; a function of a module, since other processes import it.
+        context: how these processes begin.
     """
     parser = _parser()
     if asks_for_help(arguments):
@@ -66,10 +68,17 @@ def sweep(arguments: Sequence[str], *, run: Run = run_trial) -> int:
     base = parse_experiment(config)
     plan = _plan(options, base)
     _check(base, plan)
-    return _sweep(base, plan, options, console, run)
+    return _sweep(base, plan, options, console, run, context)
 
 
-def _sweep(base: Experiment, plan: Plan, options: argparse.Namespace, console: Console, run: Run) -> int:
+def _sweep(
+    base: Experiment,
+    plan: Plan,
+    options: argparse.Namespace,
+    console: Console,
+    run: Run,
+    context: SpawnContext | ForkContext,
+) -> int:
     quiet_libraries(console)
     name, root = begin_sweep(base, plan), Path(base.output)
     url = options.storage or f"sqlite:///{(root / DATABASE).resolve()}"
@@ -82,7 +91,8 @@ def _sweep(base: Experiment, plan: Plan, options: argparse.Namespace, console: C
     desk = Desk(base=base, plan=plan, url=url, name=name, run=run, threads=threads)
     began = time.monotonic()
     drive = Drive(base, plan, ledger, say=lambda line: console.print(line, markup=False, highlight=False))
-    with _Bars(console) as bars, Processes(desk, workers, devices=devices if len(devices) > 1 else ()) as crew:
+    shared = devices if len(devices) > 1 else ()
+    with _Bars(console) as bars, Processes(desk, workers, devices=shared, context=context) as crew:
         found, outcomes = drive.run(crew, bars.show)
     said = remarks(found, outcomes, drive.names(found, outcomes), plan)
     _tables(console, found, outcomes, plan)
