@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from jaxtyping import install_import_hook
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+CACHE = tempfile.TemporaryDirectory(prefix="llm-jepa-tests-")
+os.environ["LLM_JEPA_CACHE"] = CACHE.name
 torch.set_num_threads(1)
 # The layers whose signatures carry shapes. Must come before their first import, hence no import of the package, nor of
 # transformers (which reads the variables above), at the top of this file.

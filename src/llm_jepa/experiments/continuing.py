@@ -8,7 +8,7 @@ import yaml
 from llm_jepa.experiments.experiment import TRAINING_DEFAULTS
 
 _BATCH, _ACCUMULATION = "training.per_device_train_batch_size", "training.gradient_accumulation_steps"
-_FREE = ("on_nan", "training.gradient_checkpointing", "evaluation.batch_size")
+_FREE = ("on_nan", "training.gradient_checkpointing", "evaluation.batch_size", "data.cache", "data.workers")
 """What changes no step but those that could not be made, and no answer but by rounding: a run may need it to go on."""
 _MISSING = object()
 

@@ -74,6 +74,8 @@ class Data:
         shuffle_pairs: give every sample another sample's Code as its second view: the control.
         stream: read, tokenise and pack the training rows while training, so that they need not fit into memory.
         buffer: rows of a stream that are shuffled together.
+        cache: keep tokenised samples on disk for later runs, in the folder that the variable LLM_JEPA_CACHE names.
+        workers: processes that tokenise; None: one a core where that saves time.
     """
 
     train: str
@@ -92,6 +94,8 @@ class Data:
     shuffle_pairs: bool = False
     stream: bool = False
     buffer: int = 10_000
+    cache: bool = True
+    workers: int | None = 1
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -99,7 +103,8 @@ class Data:
             raise UserError("data.limit draws from all over the data, which a stream never reads whole; leave it out")
         if self.buffer < 1:
             raise ValueError(f"data.buffer is {self.buffer}, but it is at least 1 row")
-        for name, value in (("limit", self.limit), ("eval_limit", self.eval_limit), ("max_length", self.max_length)):
+        counts = {"limit": self.limit, "eval_limit": self.eval_limit, "max_length": self.max_length, "workers": self.workers}
+        for name, value in counts.items():
             if value is not None and value < 1:
                 raise ValueError(f"data.{name} is {value}, but it is at least 1")
         if self.validation_size is not None and self.validation_size < 0:

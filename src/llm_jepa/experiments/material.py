@@ -10,6 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.experiment import NL_REGEX, Data, Experiment
+from llm_jepa.experiments.show import QUIET, Show
+from llm_jepa.experiments.tokenizing import tokenized
 from llm_jepa.model.load import load_tokenizer
 from llm_jepa.model.parts import context_limit
 from llm_jepa.records import ASSISTANT, USER, Example
@@ -139,12 +141,13 @@ def _part(data: Data, split: str) -> str:
     return {TRAIN: data.train_split, VALIDATION: data.validation_split, TEST: data.test_split}[split]
 
 
-def prepare_material(experiment: Experiment, examples: Examples | None = None) -> Material:
+def prepare_material(experiment: Experiment, examples: Examples | None = None, *, show: Show = QUIET) -> Material:
     """Return the material of a run.
 
     Args:
         experiment: the run.
         examples: the sources, if they have been read already.
+        show: told how far tokenising is, and what is cached.
 
     Raises:
         UserError: a source or the tokenizer cannot be read, or the chat template does not fit the data.
@@ -156,11 +159,11 @@ def prepare_material(experiment: Experiment, examples: Examples | None = None) -
         needs_roles=any(_has_roles(example) for example in examples.train),
     )
     tokenizer = sample_maker(experiment, loaded)
-    train = list(tokenizer.samples(examples.train))
+    train = tokenized(tokenizer, examples.train, experiment.data, show)
     _check_views(experiment, train)
     if experiment.data.shuffle_pairs and not examples.streamed:
         train = shuffle_pairs(train, seed=experiment.seed)
-    validation = list(tokenizer.samples(examples.validation))
+    validation = tokenized(tokenizer, examples.validation, experiment.data, show)
     if experiment.training.get("eval_strategy", "no") not in ("no", False) and not validation:
         raise UserError(
             "training.eval_strategy looks at validation rows, and there are none; set data.validation, or leave it out"
@@ -170,7 +173,7 @@ def prepare_material(experiment: Experiment, examples: Examples | None = None) -
         tokenizer,
         train,
         validation,
-        list(tokenizer.samples(examples.test)),
+        tokenized(tokenizer, examples.test, experiment.data, show),
     )
 
 

@@ -10,10 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from llm_jepa.experiments.show import Show
 
 _SHOWN = {"loss": "loss", "next_token": "next token", "jepa": "JEPA", "cosine_gap": "gap"}
+_LONG = 5_000
+"""Examples whose tokenising gets a bar."""
 
 
 class _Bars:
-    """The bars of one run: one for training, one for scoring, each made when it begins."""
+    """The bars of one run: for tokenising, training and scoring, each made when it begins."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -22,6 +24,11 @@ class _Bars:
     def say(self, line: str) -> None:
         """Print a line above the bars."""
         self._progress.console.print(line, style="dim", markup=False)
+
+    def tokenize(self, done: int, total: int) -> None:
+        """Move the bar of tokenising, which is not worth one for a moment's work."""
+        if total >= _LONG:
+            self._move("tokenising", done, total, "")
 
     def train(self, step: int, steps: int, logs: dict[str, Any]) -> None:
         """Move the training bar."""
@@ -51,4 +58,4 @@ def live(console: Console) -> Iterator[Show]:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         bars = _Bars(progress)
-        yield Show(say=bars.say, train=bars.train, evaluate=bars.evaluate)
+        yield Show(say=bars.say, tokenize=bars.tokenize, train=bars.train, evaluate=bars.evaluate)

@@ -75,7 +75,7 @@ def run_experiment(
         show.say(f"'{run.root}' is finished; `--overwrite` would begin anew")
         return run
     show.say("reading data and tokenizer")
-    material = prepare_material(experiment)
+    material = prepare_material(experiment, show=show)
     if experiment.evaluation.each_epoch:
         epoch_split(material)  # refuses before anything is written
     show.say("loading the model")

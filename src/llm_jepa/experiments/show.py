@@ -15,11 +15,13 @@ class Show:
 
     Attributes:
         say: called with a line of text when a stage begins.
+        tokenize: called with (tokenised examples, all examples).
         train: called with (step, steps in all, latest log).
         evaluate: called with (finished examples, all examples).
     """
 
     say: Callable[[str], None] = _nothing
+    tokenize: Callable[[int, int], None] = _nothing
     train: Callable[[int, int, dict[str, Any]], None] = _nothing
     evaluate: Callable[[int, int], None] = _nothing
 

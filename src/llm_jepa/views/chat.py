@@ -113,7 +113,7 @@ class ChatRenderer:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any] | None = None) -> None:
         self._tokenizer = tokenizer
-        self._arguments = {**PINNED_ARGUMENTS, **(arguments or {})}
+        self.arguments = {**PINNED_ARGUMENTS, **(arguments or {})}
         self._skeletons: dict[tuple[str, ...], Skeleton] = {}
         self._merging: dict[tuple[str, ...], bool] = {}
         self._rejected: dict[tuple[str, ...], bool] = {}
@@ -253,7 +253,7 @@ class ChatRenderer:
     def _template(self, turns: list[dict[str, str]], where: str, *, generate: bool = False, **more: Any) -> str:
         try:
             text = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=generate, **more, **self._arguments
+                turns, tokenize=False, add_generation_prompt=generate, **more, **self.arguments
             )
         except _TEMPLATE_TROUBLE as error:
             roles = ", ".join(turn["role"] for turn in turns)

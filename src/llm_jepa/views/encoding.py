@@ -83,6 +83,10 @@ class Encoder:
         """Return the tokens of every text without their places, which takes a fifth less time."""
         return [item.ids for item in self._cleared().encode_batch_fast(list(texts), add_special_tokens=False)]
 
+    def serialized(self) -> str:
+        """Return the tokenizer as JSON."""
+        return self._cleared().to_str()
+
     def _cleared(self) -> Backend:
         """Return the tokenizer without the settings that a call of it by somebody else left behind."""
         backend = self._backend

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from llm_jepa.views.chat import Rendering, Skeleton
 from llm_jepa.views.encoding import Encoder
 
-_COMPARED = 16
+COMPARED = 16
 """So many conversations of every sequence of roles are tokenised in both ways."""
 
 _JOINED = 16
@@ -132,7 +132,7 @@ class Locator:
         self._parts[skeleton] = self._take_apart(skeleton)
         if self._parts[skeleton] is None:
             return
-        compared = examples[:_COMPARED]
+        compared = examples[:COMPARED]
         whole = self._whole(compared)
         for quick, slow in zip(self._quick(compared), whole, strict=True):
             if quick is not None and not self._same(quick, slow):

@@ -178,6 +178,17 @@ class Tokenizer:
             return list(self._bos)
         return [*self._added, *self._encoder.encode([self.prompt_text(example)])[0].ids]
 
+    def depends_on(self, example: Example) -> dict[str, Any]:
+        """Return what samples depend on besides their examples; of one of those the texts, which may hold today's date."""
+        return {
+            "tokens": self._encoder.serialized(),
+            "template": self.tokenizer.chat_template,
+            "arguments": self.renderer.arguments,
+            "special": [self.tokenizer.special_tokens_map, sorted(self._special), self._eos, self._bos, self._added],
+            "options": [self._labels.name, self._framed, self._whole, self._predictor, self._ids],
+            "texts": [self.prompt_text(example), *(self._frame(view, example.name).text for view in example.views)],
+        }
+
     def prompt_text(self, example: Example) -> str:
         """Return the prompt as text."""
         if not example.messages:

@@ -96,7 +96,7 @@ def check(experiment: Experiment, *, steps: int, show: Show = QUIET) -> list[Che
         raise UserError("preflight counts the training rows, which a stream does not tell; set data.stream to false")
     experiment = replace(experiment, data=replace(experiment.data, shuffle_pairs=False))
     show.say("reading data and tokenizer")
-    material = prepare_material(experiment)
+    material = prepare_material(experiment, show=show)
     pairs = evenly(material.train, SAMPLE)
     known = material.examples
     held_out = {VALIDATION: known.validation, TEST: known.test}
