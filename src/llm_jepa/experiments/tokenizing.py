@@ -2,21 +2,13 @@
 
 import math
 import os
-import signal
-import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from collections.abc import Sequence
 
-from llm_jepa.errors import UserError
 from llm_jepa.experiments.experiment import Data
 from llm_jepa.experiments.show import Show
 from llm_jepa.experiments.token_cache import cache_file, read_cached, write_cached
 from llm_jepa.records import Example
-from llm_jepa.views.columns import Columns, from_columns, to_columns
-from llm_jepa.views.locating import COMPARED
+from llm_jepa.views.several import in_processes
 from llm_jepa.views.tokenize import Sample, Tokenizer
 
 WORTH_KEEPING = 5_000
@@ -66,64 +58,8 @@ def processes(workers: int | None, examples: int) -> int:
 def _made(tokenizer: Tokenizer, examples: Sequence[Example], data: Data, show: Show) -> list[Sample]:
     samples: list[Sample] = []
     several = processes(data.workers, len(examples))
-    for sample in _in_processes(tokenizer, examples, several) if several > 1 else tokenizer.samples(examples):
+    for sample in in_processes(tokenizer, examples, several, _TOLD) if several > 1 else tokenizer.samples(examples):
         samples.append(sample)
         if len(samples) % _TOLD == 0 or len(samples) == len(examples):
             show.tokenize(len(samples), len(examples))
     return samples
-
-
-def _in_processes(tokenizer: Tokenizer, examples: Sequence[Example], several: int) -> Iterator[Sample]:
-    """Yield the samples in order, made by new processes that share nothing with this one."""
-    list(tokenizer.samples(_every_kind(examples)))
-    tasks = [examples[start : start + _TOLD] for start in range(0, len(examples), _TOLD)]
-    pool = ProcessPoolExecutor(several, mp_context=get_context("spawn"), initializer=_begin, initargs=(tokenizer,))
-    try:
-        for task, columns in zip(tasks, pool.map(_work, tasks), strict=True):
-            yield from from_columns(columns, [example.name for example in task])
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a process that tokenised was ended from outside, for lack of memory perhaps; set `data.workers` to 1"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _every_kind(examples: Sequence[Example]) -> list[Example]:
-    """Return the first conversations of every sequence of roles.
-
-    A tokenizer learns from them how to take a conversation apart. All processes get what was learned here, so that none
-    learns otherwise from the part of the data that it happens to see.
-    """
-    seen: Counter[tuple[str, ...]] = Counter()
-    found: list[Example] = []
-    for example in examples:
-        roles = tuple([message.role for message in example.messages])
-        seen[roles] += 1
-        if seen[roles] <= COMPARED:
-            found.append(example)
-    return found
-
-
-class _Worker:
-    """What a process keeps from one task to the next."""
-
-    tokenizer: Tokenizer
-
-
-def _begin(tokenizer: Tokenizer) -> None:
-    """Get ready in a new process, which ends with the one that started it, even if that is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _Worker.tokenizer = tokenizer
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(examples: Sequence[Example]) -> Columns:
-    return to_columns(list(_Worker.tokenizer.samples(examples)))
