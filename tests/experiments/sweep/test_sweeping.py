@@ -66,7 +66,7 @@ def table(folder: Path) -> list[dict]:
     ("arguments", "message"),
     [
         (["--weights", "0"], "--weights has 0, but its values are above 0"),
-        (["--ks", "one"], "argument --ks: invalid int value: 'one'"),
+        (["--ks", "one"], "argument --ks: no whole number: 'one'"),
         (["--search", "best"], "argument --search: invalid choice: 'best'"),
         (["--protocol", "test"], "argument --protocol: invalid choice"),
         (["--trials", "3"], "--trials is 3"),
