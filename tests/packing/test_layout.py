@@ -178,7 +178,9 @@ def test_the_extra_cost_in_tokens(layout, extra):
 
 
 def test_a_negative_number_of_slots_is_refused():
-    with pytest.raises(ValueError, match=r"^k is -1, but a number of \[PRED\] tokens is 0 or more \("):
+    with pytest.raises(
+        ValueError, match=r"^k is -1, but a number of \[PRED\] tokens is 0 to 1024 \(the paper takes up to 4\)$"
+    ):
         Layout(k=-1)
 
 

@@ -95,9 +95,7 @@ class Layout:
     def __post_init__(self) -> None:
         """Check the values."""
         if not 0 <= self.k <= MOST:
-            raise ValueError(
-                f"k is {self.k}, but a number of [PRED] tokens is 0 or more (the paper takes up to 4; {MOST} here)"
-            )
+            raise ValueError(f"k is {self.k}, but a number of [PRED] tokens is 0 to {MOST} (the paper takes up to 4)")
         if self.last_token is None:
             return
         if self.last_token >= 0:
