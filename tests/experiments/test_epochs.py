@@ -166,7 +166,9 @@ def test_an_interruption_survives_the_way_between_processes():
         assert (back.signal, back.step, str(back)) == (interrupted.signal, interrupted.step, str(interrupted))
 
 
-@pytest.mark.parametrize(("minutes", "told"), [("0", "above 0"), ("-1", "above 0"), ("soon", "invalid float")])
+@pytest.mark.parametrize(
+    ("minutes", "told"), [("0", "above 0"), ("-1", "above 0"), ("soon", "--max_minutes: no number: 'soon'")]
+)
 def test_a_wrong_budget_is_one_sentence(minutes, told, base, tmp_path, capsys):
     (tmp_path / "run.yaml").write_text(dump_experiment(described(tmp_path, base)))
     with restored_logging():

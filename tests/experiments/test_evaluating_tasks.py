@@ -206,7 +206,7 @@ def test_a_damaged_result_is_told(here: Path) -> None:
     command = ["base", "rows.jsonl", "--max_new_tokens", "2"]
     evaluate(command)
     Path("evaluation-base-rows", RESULT).write_text("[1, 2]")
-    with pytest.raises(UserError, match=r"evaluation\.json: no JSON object .*; remove it"):
+    with pytest.raises(UserError, match=r"evaluation\.json: a JSON object is wanted, this is a list; remove it"):
         evaluate(command)
 
 

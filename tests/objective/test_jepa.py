@@ -192,8 +192,8 @@ def test_a_held_out_loss_combines_the_means_with_the_same_weights():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"weight": -1.0}, r"^gamma is 1\.0 and weight -1\.0, but both are 0 or more$"),
-        ({"gamma": -0.5}, r"^gamma is -0\.5 and weight 1\.0, but both are 0 or more$"),
+        ({"weight": -1.0}, r"^gamma is 1\.0 and weight -1\.0, but both are 0 or more, and finite$"),
+        ({"gamma": -0.5}, r"^gamma is -0\.5 and weight 1\.0, but both are 0 or more, and finite$"),
         ({"dropout": 1.5}, r"^dropout is 1\.5, but a rate lies in 0\.\.1$"),
         ({"dropout": -0.1}, r"^dropout is -0\.1, but a rate lies in 0\.\.1$"),
     ],

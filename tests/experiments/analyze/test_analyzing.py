@@ -248,7 +248,7 @@ def test_every_key_is_documented_and_nothing_else(here: Path) -> None:
 
 
 MISTAKES = {
-    "nothing": ("", "arguments are required"),
+    "nothing": ("", "models is missing; give it"),
     "twice": ("runs/plain runs/plain", "'runs/plain' is given twice"),
     "no such path": ("./nowhere --data rows.jsonl", "there is nothing at './nowhere'; give a run's folder"),
     "no such run": ("runs/plain runs/jepq", "there is nothing at 'runs/jepq'; give a run's folder"),
@@ -302,7 +302,7 @@ def test_help_lists_the_options_and_few(capsys: pytest.CaptureFixture[str]) -> N
     assert analyze(["--help"]) == 0
     options = re.findall(r"^  (--\w+)", capsys.readouterr().out, flags=re.MULTILINE)
     assert set(options) == set(re.findall(r"^\| `(--\w+)`", DOCS.read_text(), flags=re.MULTILINE))
-    assert len(options) == 7
+    assert len(options) == 8
 
 
 def test_pairs_are_drawn_from_all_over(here: Path) -> None:

@@ -207,7 +207,7 @@ def test_list_shows_every_task_and_what_is_there(shared: Path, capsys: pytest.Ca
 
 MISTAKES = {
     "unknown command": ("data lst", "data: unknown command 'lst'; did you mean 'list'?"),
-    "no data": ("data describe", "arguments are required: data"),
+    "no data": ("data describe", "data is missing; give it"),
     "unknown option": ("data describe gsm8k --limit 3", "--limit"),
     "unknown task": (
         "data describe gsm9k",

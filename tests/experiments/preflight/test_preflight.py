@@ -143,7 +143,7 @@ def test_json_is_one_object_with_every_number(config, capsys):
 
 
 @pytest.mark.parametrize(
-    ("option", "told"), [("--steps=1", "from 2 on"), ("--steps=x", "invalid int"), ("--stepz=2", "stepz")]
+    ("option", "told"), [("--steps=1", "from 2 on"), ("--steps=x", "--steps: no whole number: 'x'"), ("--stepz=2", "stepz")]
 )
 def test_a_wrong_option_is_one_sentence(option, told, config, capsys):
     with restored_logging():
