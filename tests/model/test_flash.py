@@ -76,8 +76,12 @@ class Kernel:
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     kernel = Kernel()
     process = flash_utils._lazy_define_process_function(kernel.varlen)
-    functions = (kernel.plain, kernel.varlen, None, flash_utils._pad_input, flash_utils._unpad_input)
-    monkeypatch.setattr(flash_utils, "lazy_import_flash_attention", lambda *_, **__: (functions, (process, dict)))
+    pads = (flash_utils._pad_input, flash_utils._unpad_input)
+    if "_flash_with_kvcache_fn" in vars(flash_utils):  # a third kernel and its arguments came after transformers 5.0
+        found = ((kernel.plain, kernel.varlen, None, *pads), (process, dict))
+    else:
+        found = ((kernel.plain, kernel.varlen, *pads), process)
+    monkeypatch.setattr(flash_utils, "lazy_import_flash_attention", lambda *_, **__: found)
     return kernel
 
 
