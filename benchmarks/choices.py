@@ -1,4 +1,4 @@
-"""What two choices cost, measured: the loss in pieces, and the kinds of AdamW: `python -m benchmarks.choices`.
+"""What choices cost, measured: attention and loss in pieces, and the kinds of AdamW: `python -m benchmarks.choices`.
 
 CPU seconds of one thread, minima of rounds taken in turn. Memory: how far the peak of the process's resident memory rises,
 with the loss in pieces first, and then with all logits at once.
@@ -15,17 +15,33 @@ from transformers import TrainingArguments
 
 from benchmarks.memory import BYTES
 from benchmarks.workload import FOLDER, SIZES, load
+from llm_jepa.errors import UserError
+from llm_jepa.model import attention, pieces
+from llm_jepa.model.encode import encode
 from llm_jepa.model.head import Tail, cross_entropy, piecewise_nll
+from llm_jepa.objective.jepa import JEPA, Totals
+from llm_jepa.packing.batch import PackedBatch
+from llm_jepa.packing.collate import pack
+from llm_jepa.packing.layout import Layout, plain_forest
+from llm_jepa.packing.rows import Cheapest
 
 HIDDEN, VOCABULARY, LABELS, AT_ONCE = 128, 49152, 2880, 360
 """A narrow layer, a piece is an eighth of the labels."""
 
-ROUNDS = 1
+ROUNDS, ATTENTION_ROUNDS = 1, 7
+TASKS, CALLS = ("nl_rx_synth", "spider", "gsm8k"), (0, 1024, 4096, 16384)
+"""Whose rows are attended to, and what a call is taken to cost."""
 
 
 def main() -> int:
     """Measure, and print a line for each choice."""
     torch.set_num_threads(1)
+    try:
+        for task in TASKS:
+            _attention(task)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
     _head()
     _optimizers()
     return 0
@@ -44,6 +60,32 @@ def _best(variants: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) ->
 
 def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES / 2**20
+
+
+def _attention(task: str) -> None:
+    """Measure forward and backward of eight samples with dense masks and in pieces, plain and with the views."""
+    size = SIZES["4m"]
+    workload = load(size=size, data=task, folder=FOLDER, tokenizer=None)
+    model, samples = workload.packed_model(), workload.batch(size.batch)
+
+    def step(batch: PackedBatch, call: int | None) -> None:
+        attention.IN_PIECES, pieces.CALL = frozenset({"cpu"} if call is not None else ()), call or 0
+        totals = Totals(labels=len(batch.label), pairs=max(len(batch.predicted), 1))
+        JEPA(weight=1.0 if len(batch.predicted) else 0.0)(encode(model, batch), totals).loss.backward()
+        model.zero_grad(set_to_none=True)
+
+    variants: dict[str, Callable[[], object]] = {}
+    for name, make in (("plain", plain_forest), ("LLM-JEPA", Layout(k=1).forest)):
+        forests = [make(sample) for sample in samples]
+        few = Cheapest(size.hidden).samples_per_row([forest.tokens for forest in forests])
+        dense = pack(forests, pad=0, samples_per_row=few)
+        variants[f"{name}, dense"] = lambda dense=dense: step(dense, None)
+        row = pack(forests, pad=0, samples_per_row=len(forests))
+        for call in CALLS:
+            variants[f"{name}, pieces, a call {call}"] = lambda row=row, call=call: step(row, call)
+    best = _best(variants, rounds=ATTENTION_ROUNDS)
+    for name, seconds in best.items():
+        print(f"{task}: {name}: {seconds:.3f} s")
 
 
 def _head() -> None:

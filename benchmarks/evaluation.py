@@ -61,12 +61,16 @@ class Setting:
 
 @contextmanager
 def rows_computed(model: PreTrainedModel) -> Iterator[list[int]]:
-    """Collect the number of rows of every forward; each computes one token of an answer a row."""
+    """Collect the number of rows of every forward that computes a token of an answer for each of them.
+
+    That of what all prompts begin with computes none, and has no pads to be told of.
+    """
     rows: list[int] = []
 
     def look(module: Any, arguments: Any, options: Any) -> None:
         del module, arguments
-        rows.append(len(options["input_ids"]))
+        if options.get("attention_mask") is not None:
+            rows.append(len(options["input_ids"]))
 
     handle = model.register_forward_pre_hook(look, with_kwargs=True)
     try:

@@ -54,10 +54,10 @@ def group(views: int, length: int) -> Sample:
     return Sample("made up", (sequence,) * views, places)
 
 
-def batch(samples: Sequence[Sample], *, k: int = 1, jepa: bool = True, per_row: int = 1) -> PackedBatch:
-    """Return the samples packed, with the segments of the JEPA term or without."""
+def batch(samples: Sequence[Sample], *, k: int = 1, jepa: bool = True, per_row: int | None = None) -> PackedBatch:
+    """Return the samples packed, with the segments of the JEPA term or without; all in one row where nothing is said."""
     forests = [Layout(k=k).forest(sample) if jepa else plain_forest(sample) for sample in samples]
-    return pack(forests, pad=0, samples_per_row=per_row)
+    return pack(forests, pad=0, samples_per_row=per_row or len(samples))
 
 
 def curves(model: PreTrainedModel, name: str, *, longest: int, rounds: int) -> list[Curve]:
@@ -126,9 +126,9 @@ class Measure:
         return time.process_time() - start
 
     def _point(self, x: float, one: PackedBatch, seconds: float) -> Point:
-        rows, length = one.input_ids.shape
-        flops = self._costs.step(rows=rows, length=length, labels=one.label.numel())
-        attention = 12 * self._costs.attention * length * rows * length
+        seen = int((one.visibility.position + 1).sum())
+        flops = self._costs.step(tokens=one.input_ids.numel(), seen=seen, labels=one.label.numel())
+        attention = 12 * self._costs.attention * seen
         return Point(x=float(x), seconds=seconds, flops=flops, attention=attention)
 
 

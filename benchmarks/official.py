@@ -61,7 +61,7 @@ def _cost(costs: CostModel, parts: Sequence[tuple[Rows, bool]], samples: int) ->
         positions=sum(count * length for count, length, _ in shapes),
         logits=sum(logits),
         flops=sum(
-            costs.step(rows=count, length=length, labels=labels)
+            costs.step(tokens=count * length, seen=count * length * (length + 1) // 2, labels=labels)
             for (count, length, _), labels in zip(shapes, logits, strict=True)
         ),
     )

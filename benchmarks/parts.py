@@ -15,6 +15,7 @@ class Part:
         names: the variants that are timed; None: all.
         rounds: rounds on the clock; None: those of the size.
         batch: samples of the timed batch; None: those of the size.
+        peaks: measure the memory of all variants that it is measured of, not only of those that targets need.
     """
 
     size: str
@@ -22,6 +23,7 @@ class Part:
     names: frozenset[str] | None = None
     rounds: int | None = None
     batch: int | None = None
+    peaks: bool = False
 
     @property
     def title(self) -> str:
@@ -30,7 +32,7 @@ class Part:
 
 
 SUITE = (
-    Part(size="4m", data="nl_rx_synth"),
+    Part(size="4m", data="nl_rx_synth", peaks=True),
     Part(size="4m", data="spider"),
     Part(size="4m", data="gsm8k", rounds=3),
     Part(size="135m", data="nl_rx_synth", names=variants.MOST),

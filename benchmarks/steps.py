@@ -182,21 +182,21 @@ def packed_tensors(step: TrainerStep) -> dict[str, Tensor]:
 
 def packed_cost(costs: CostModel, batch: dict[str, Tensor], samples: int) -> Cost:
     """Return what a packed batch of ours computes."""
-    rows, length = batch["input_ids"].shape
-    labels = batch["label"].numel()
+    labels, positions = batch["label"].numel(), batch["input_ids"].numel()
     return Cost(
         samples=samples,
         labels=labels,
         tokens=int(batch["tokens"]),
-        positions=rows * length,
+        positions=positions,
         logits=labels,
-        flops=costs.step(rows=rows, length=length, labels=labels),
+        flops=costs.step(tokens=positions, seen=int((batch["position"] + 1).sum()), labels=labels),
     )
 
 
 def padded_cost(costs: CostModel, batch: Any, samples: int, *, everywhere: bool) -> Cost:
     """Return what a padded or flattened batch of transformers computes, with logits everywhere or at labels alone."""
     rows, length = batch["input_ids"].shape
+    seen = int((batch["position_ids"] + 1).sum()) if "position_ids" in batch else rows * length * (length + 1) // 2
     labels = int((batch["labels"][:, 1:] != IGNORED).sum())
     logits = rows * length if everywhere else labels
     return Cost(
@@ -205,7 +205,7 @@ def padded_cost(costs: CostModel, batch: Any, samples: int, *, everywhere: bool)
         tokens=int(batch["attention_mask"].sum()) if "attention_mask" in batch else rows * length,
         positions=rows * length,
         logits=logits,
-        flops=costs.step(rows=rows, length=length, labels=logits),
+        flops=costs.step(tokens=rows * length, seen=seen, labels=logits),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from benchmarks.workload import Workload
 from llm_jepa.packing.collate import Collator
 from llm_jepa.packing.layout import Layout
+from llm_jepa.packing.rows import OneRow
 from llm_jepa.views.tokenize import Tokenizer
 
 BATCH = 8
@@ -51,7 +52,7 @@ def throughput(workload: Workload) -> Throughput:
     ]
 
     def pack(*, plain: bool) -> None:
-        collate = Collator(layout=Layout(k=1), pad=workload.pad, full=True, plain=plain)
+        collate = Collator(layout=Layout(k=1), pad=workload.pad, rows=OneRow(), full=True, plain=plain)
         for batch in batches:
             collate(batch)
 

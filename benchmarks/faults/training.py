@@ -1,5 +1,6 @@
 """Kills of a training: at random moments, and on purpose while it reads, saves and answers."""
 
+import os
 import random
 import shutil
 from collections import Counter
@@ -132,7 +133,8 @@ def _logged(run: Path) -> int:
 
 
 def _answering(run: Path) -> bool:
-    return any(not (path.parent / "verdicts.jsonl").exists() for path in run.rglob("predictions.jsonl"))
+    # `os.walk` passes over a folder that the run removes meanwhile, and `rglob` fails.
+    return any("predictions.jsonl" in names and "verdicts.jsonl" not in names for _, _, names in os.walk(run))
 
 
 def _command(folder: Path, name: str) -> Command:

@@ -113,7 +113,7 @@ class Bench:
 
     def _packed(self, name: str, forests: Sequence[Forest], kind: str, *, weight: float = 1.0) -> Step:
         self._attend(kind)
-        rows = rows_for(self.model)
+        rows = rows_for(self.model, torch.device(self.device))
         count = rows.samples_per_row([forest.tokens for forest in forests])
         packed = rows.finish(pack(forests, pad=0, samples_per_row=count, row_length=rows.length))
         batch = PackedBatch.from_tensors({part: item.to(self.device) for part, item in packed.tensors().items()})
@@ -132,10 +132,8 @@ class Bench:
 
     def _useful(self, forests: Sequence[Forest]) -> float:
         tokens = sum(forest.tokens for forest in forests)
-        segments = [segment for forest in forests for segment in forest.segments]
-        seen = sum(len(part.ids) * part.visible + len(part.ids) * (len(part.ids) + 1) // 2 for part in segments)
-        labels = sum(sum(part.trained[1:]) for part in segments)
-        return 6 * (self._cost.body * tokens + self._cost.head * labels) + 12 * self._cost.attention * seen
+        labels = sum(sum(segment.trained[1:]) for forest in forests for segment in forest.segments)
+        return self._cost.step(tokens=tokens, seen=sum(forest.seen for forest in forests), labels=labels)
 
     def _padded(self) -> Step:
         """Return what transformers' `Trainer` does: dynamic padding, logits everywhere, the model's own loss."""

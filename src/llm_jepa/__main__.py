@@ -2,6 +2,6 @@
 
 import sys
 
-from llm_jepa.cli import main
+from llm_jepa.cli import command
 
-sys.exit(main())
+sys.exit(command())

@@ -101,6 +101,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _guarded(VERBS[given[0]], given[1:])
 
 
+def command() -> int:
+    """Run the one command that this process was started for, and leave the group of processes that it joined for it."""
+    code = main()
+    ranks = sys.modules.get("llm_jepa.ranks")
+    if code == 0 and ranks is not None:
+        ranks.part()
+    return code
+
+
 def _guarded(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
     """Run a verb; what a user can mend becomes one sentence."""
     before = signal.signal(signal.SIGTERM, terminate)
@@ -143,4 +152,4 @@ def _version() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

@@ -59,8 +59,8 @@ def test_a_layer_keeps_what_autograd_keeps() -> None:
 
 
 def test_operations_are_those_that_a_run_counts() -> None:
-    counted = CostModel.of(model_of(SMALL, heads=4)).step(rows=2, length=30, labels=7)
-    assert operations(SMALL, tokens=60, labels=7, length=30, checkpointing=False) == counted
+    counted = CostModel.of(model_of(SMALL, heads=4)).step(tokens=60, seen=900, labels=7)
+    assert operations(SMALL, tokens=60, labels=7, seen=900, checkpointing=False) == counted
 
 
 def test_bytes_of_a_parameter_by_engine() -> None:

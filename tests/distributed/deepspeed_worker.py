@@ -40,6 +40,8 @@ def main(folder: Path, name: str, stage: int) -> None:
     from tests.distributed.cases import CASES, TOGETHER
     from tests.helpers import conversations, packed_model, train, weights
 
+    from llm_jepa.ranks import part
+
     case = CASES[name]
     zero = {
         "zero_optimization": {"stage": stage},
@@ -67,7 +69,7 @@ def main(folder: Path, name: str, stage: int) -> None:
             save_file({key: value.clone() for key, value in weights(model).items()}, folder / "weights.safetensors")
             (folder / "logs.json").write_text(json.dumps(logs))
     distributed.barrier()
-    distributed.destroy_process_group()
+    part()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ def main(folder: Path, batch: int, policy: str) -> None:
     from tests.training.test_nonfinite import Poisoned, samples
 
     from llm_jepa.errors import UserError
+    from llm_jepa.ranks import part
     from llm_jepa.training.nonfinite import OnNan
 
     told: list[str] = []
@@ -36,6 +37,7 @@ def main(folder: Path, batch: int, policy: str) -> None:
         save_file(weights(model), folder / "weights.safetensors")
         (folder / "logs.json").write_text(json.dumps(logs))
         (folder / "told.json").write_text(json.dumps(told))
+    part()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from llm_jepa.experiments.files import RunFolder
 from llm_jepa.experiments.run import run_experiment
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.model.lora import LoRA
+from llm_jepa.objective.jepa import JEPA
 
 KINDS = {"ddp": ("ddp", None), "fsdp2": ("fsdp2", None), "fsdp2-lora": ("fsdp2", LoRA(rank=4))}
 """Engine and adapters of each run; the base model ties its output layer to its embedding."""
@@ -26,6 +27,7 @@ def write_inputs(root: Path) -> None:
     """Write data and base model, before any process is launched."""
     rows = [{"text": f"{row['text']} or {word}", "code": row["code"]} for row in ROWS for word in ("dog", "a number")]
     write_rows(root / "rows.jsonl", rows[:ROW_COUNT])
+    write_rows(root / "stream.jsonl", rows)
     write_base(root / "base", tied=True)
 
 
@@ -54,6 +56,23 @@ def run(root: Path, kind: str, *, ranks: int) -> RunFolder:
         return run_experiment(described(root, kind, ranks=ranks))
 
 
+def run_streamed(root: Path, *, ranks: int) -> RunFolder:
+    """Train over a stream, of which the processes take turns, past its end and with a checkpoint in between."""
+    made = described(root, "ddp", ranks=ranks)
+    settings = made.training | {"max_steps": 6, "save_strategy": "steps", "save_steps": 2}
+    del settings["num_train_epochs"]
+    return run_experiment(
+        replace(
+            made,
+            output=str(root / f"stream-{ranks}"),
+            data=replace(made.data, train=str(root / "stream.jsonl"), stream=True, buffer=2 * TOGETHER),
+            objective=JEPA(weight=0.5, dropout=0.5),
+            evaluation=replace(made.evaluation, each_epoch=False),
+            training=settings,
+        )
+    )
+
+
 def run_evaluation(root: Path, *, ranks: int) -> Path:
     """Evaluate the base model as one of so many processes, and return the folder."""
     folder = root / f"evaluation-{ranks}"
@@ -68,3 +87,4 @@ def run_both(root: Path) -> None:
     for kind in KINDS:
         run(root, kind, ranks=int(os.environ["WORLD_SIZE"]))
     run_evaluation(root, ranks=int(os.environ["WORLD_SIZE"]))
+    run_streamed(root, ranks=int(os.environ["WORLD_SIZE"]))

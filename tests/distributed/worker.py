@@ -21,6 +21,8 @@ def main(root: Path, checkpoints: Path) -> None:
     from tests.distributed.cases import CASES, ENGINES, RESUMED, Outcome, run
     from tests.distributed.runs import run_both
 
+    from llm_jepa.ranks import part
+
     def save(outcome: Outcome, folder: Path) -> None:
         if os.environ["RANK"] == "0":
             save_file(outcome.weights, folder / "weights.safetensors")
@@ -38,6 +40,7 @@ def main(root: Path, checkpoints: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             save(run(RESUMED, folder / "trainer", engine=engine, ranks=2, resume=resume), folder)
     run_both(root / "runs")
+    part()
 
 
 if __name__ == "__main__":

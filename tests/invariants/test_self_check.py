@@ -7,11 +7,11 @@ from tests.invariants import reference
 from tests.invariants.reference import assert_same, run_packed, run_separately
 
 from llm_jepa.errors import UserError
-from llm_jepa.model import check
+from llm_jepa.model import check, pieces
 from llm_jepa.model.check import check_packing
+from llm_jepa.model.pieces import Pieces
 from llm_jepa.objective.jepa import JEPA
 from llm_jepa.packing.layout import Layout
-from llm_jepa.packing.mask import Visibility
 
 GOOD = ("llama", "qwen3", "olmo2", "gemma2", "gemma3", "mistral", "gpt2", "gpt2_dropout", "phi3", "cohere2")
 BAD = ("mpt", "bloom", "mamba", "lfm2")
@@ -58,19 +58,16 @@ def test_models_that_count_by_place_or_carry_state_are_refused(family, dtype):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("family", ["llama", "gemma3", "gpt2"])
 def test_a_plain_causal_mask_is_refused(family, dtype, monkeypatch):
-    def causal(self, window=None):
-        tokens = self.position.shape[1]
-        return torch.ones(tokens, tokens, dtype=torch.bool).tril().expand(len(self.position), 1, -1, -1)
-
-    monkeypatch.setattr(Visibility, "mask", causal)
+    tokens = sum(forest.tokens for forest in FORESTS)
+    monkeypatch.setattr(pieces, "segments", lambda *_: [pieces.Segment(0, tokens, 0)])
     with pytest.raises(UserError, match="gives other embeddings when packed"):
         check_packing(packed_model(family, k=2, dtype=dtype), FORESTS, pad=PAD)
 
 
 @pytest.mark.parametrize("family", ["mistral", "gemma3"])
 def test_a_mask_without_the_sliding_window_is_refused(family, monkeypatch):
-    right = Visibility.mask
-    monkeypatch.setattr(Visibility, "mask", lambda self, _window=None: right(self))
+    right = Pieces.of
+    monkeypatch.setattr(Pieces, "of", lambda visibility, _window: right(visibility, None))
     with pytest.raises(UserError, match="gives other embeddings when packed"):
         check_packing(packed_model(family, k=2), FORESTS, pad=PAD)
 

@@ -94,7 +94,9 @@ def flash_model(family: str = "llama", **options: Any) -> Any:
 
 def test_the_borders_of_all_segments_reach_the_kernel_and_the_results_are_those_of_separate_forwards(kernel):
     model = flash_model()
-    batch = rows_for(model).finish(pack([SEPARATE.forest(sample) for sample in SAMPLES], pad=PAD, samples_per_row=3))
+    batch = rows_for(model, torch.device("cpu")).finish(
+        pack([SEPARATE.forest(sample) for sample in SAMPLES], pad=PAD, samples_per_row=3)
+    )
     encoded = encode(model, batch)
     loss = JEPA(weight=reference.WEIGHT)(encoded, Totals(labels=len(batch.label), pairs=len(batch.predicted))).loss
     loss.backward()
@@ -133,12 +135,12 @@ def test_a_pad_is_a_segment_of_its_own():
 
 def test_the_self_check_passes_and_a_wrong_border_does_not(kernel, monkeypatch):
     model, forests = flash_model(), [SEPARATE.forest(sample) for sample in SAMPLES]
-    assert check_packing(model, forests, pad=PAD, rows=rows_for(model)) < 1e-5
+    assert check_packing(model, forests, pad=PAD, rows=rows_for(model, torch.device("cpu"))) < 1e-5
     right = kernel.varlen
     ends = lambda borders: borders[[0, -1]]  # noqa: E731 - one segment from the first token to the last
     monkeypatch.setattr(Kernel, "_borders", staticmethod(lambda borders: tuple([int(i)] for i in ends(borders))))
     with pytest.raises(UserError, match="gives other embeddings when packed"):
-        check_packing(model, forests, pad=PAD, rows=rows_for(model))
+        check_packing(model, forests, pad=PAD, rows=rows_for(model, torch.device("cpu")))
     assert right == kernel.varlen
 
 

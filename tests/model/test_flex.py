@@ -34,6 +34,7 @@ FAMILIES = {"llama": "sdpa", "gemma2": "eager", "qwen3": "sdpa", "mistral": "sdp
 """And the attention to compare with; Gemma 2 has a softcap, which sdpa lacks, and a window, as Mistral."""
 
 SAMPLES = conversations(3, seed=1)
+CPU = torch.device("cpu")
 
 
 def batch_of(*, row_length=BLOCKS) -> PackedBatch:
@@ -130,15 +131,15 @@ def test_generation_with_a_flex_model_is_that_of_the_plain_model():
 def test_the_self_check_compares_flex_with_separate_forwards(monkeypatch):
     model = packed_model("mistral", k=2, attention="flex_attention", dtype=torch.float32)
     forests = [Layout(k=2).forest(sample) for sample in SAMPLES]
-    assert check_packing(model, forests, pad=PAD, rows=rows_for(model)) < 1e-3
+    assert check_packing(model, forests, pad=PAD, rows=rows_for(model, CPU)) < 1e-3
     monkeypatch.setattr(attention, "block_mask", lambda visibility, _window: flex.block_mask(visibility, None))
     with pytest.raises(UserError, match="gives other embeddings when packed"):
-        check_packing(model, forests, pad=PAD, rows=rows_for(model))
+        check_packing(model, forests, pad=PAD, rows=rows_for(model, CPU))
 
 
 def test_training_on_a_cpu_is_refused_before_it_begins(tmp_path):
     model = packed_model("llama", k=2, attention="flex_attention")
-    assert (attention_of(model), rows_for(model), rows_for(model, 4)) == ("flex_attention", Blocks(), Blocks(4))
+    assert (attention_of(model), rows_for(model, CPU), rows_for(model, CPU, 4)) == ("flex_attention", Blocks(), Blocks(4))
     message = r"^FlexAttention has no backward on a CPU; set `model\.attention` to 'sdpa' or 'eager', or train on a GPU$"
     with pytest.raises(UserError, match=message):
         train(model, conversations(4), JEPA(), folder=tmp_path, layout=Layout(k=2))

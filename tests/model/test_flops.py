@@ -25,7 +25,8 @@ def counted_and_measured(family: str, *, jepa: bool, lora: LoRA | None = None):
     forests = [layout.forest(sample) if jepa else plain_forest(sample) for sample in samples]
     batch = pack(forests, pad=0, samples_per_row=2)
     rows, length = batch.input_ids.shape
-    counted = CostModel.of(core(model)).step(rows=rows, length=length, labels=batch.label.numel())
+    dense = {"tokens": rows * length, "seen": rows * length * length}  # eager attention computes what it hides
+    counted = CostModel.of(core(model)).step(**dense, labels=batch.label.numel())
     with FlopCounterMode(display=False) as counter:
         JEPA()(encode(model, batch), Totals(labels=1, pairs=1)).loss.backward()
     return counted, counter.get_total_flops()
@@ -48,8 +49,8 @@ def test_frozen_weights_cost_less_under_adapters(family, jepa):
 
 def test_a_step_is_counted_by_hand():
     cost = CostModel(body=100, head=10, attention=4, frozen=50, frozen_head=10)
-    # 2 rows of 3 tokens: 6 * 600 + 6 * 50 - 2 * (300 + 50) + 12 * 4 * 3 * 6
-    assert cost.step(rows=2, length=3, labels=5) == 3600 + 300 - 700 + 864
+    # 6 tokens that see 18: 6 * 600 + 6 * 50 - 2 * (300 + 50) + 12 * 4 * 18
+    assert cost.step(tokens=6, seen=18, labels=5) == 3600 + 300 - 700 + 864
 
 
 def test_positions_and_embeddings_are_looked_up_and_cost_nothing():

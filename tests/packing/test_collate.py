@@ -8,7 +8,7 @@ from tests.helpers import GROUP, TEXT_CODE, conversations
 
 from llm_jepa.errors import UserError
 from llm_jepa.packing.batch import PackedBatch
-from llm_jepa.packing.collate import Collator, OverLength, pack, spread, within_length
+from llm_jepa.packing.collate import SEEN, Collator, OverLength, pack, spread, within_length
 from llm_jepa.packing.layout import Forest, Layout, Segment, plain_forest
 from llm_jepa.packing.rows import Blocks, Cheapest, Counted
 from llm_jepa.views.tokenize import Sample, TokenSequence, TokenView
@@ -251,7 +251,10 @@ def test_the_collator_packs_all_segments_and_the_sequences_alone():
 @pytest.mark.parametrize(("full", "plain"), [(True, False), (False, True), (True, True)])
 def test_the_collator_makes_only_what_is_asked_for(full, plain):
     batches = Collator(layout=Layout(), pad=PAD, full=full, plain=plain)(features(SMALL))
-    assert set(batches) == {name for name, wanted in (("full", full), ("plain", plain)) if wanted}
+    wanted = {name for name, wanted in (("full", full), ("plain", plain)) if wanted}
+    assert set(batches) == wanted | {SEEN}
+    # five tokens see 15 of themselves, the slot two and itself, the Code itself
+    assert batches[SEEN] == {name: seen for name, seen in (("full", 19), ("plain", 15)) if name in wanted}
 
 
 def test_the_collator_spreads_for_models_that_cannot_be_packed():

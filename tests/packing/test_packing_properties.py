@@ -45,6 +45,13 @@ def forests_of(shapes) -> list[Forest]:
     return [forest(number, *shape) for number, shape in enumerate(shapes, start=1)]
 
 
+@given(shapes=shapes)
+def test_a_forest_counts_what_its_tokens_see(shapes):
+    forests = forests_of(shapes)
+    visible = pack(forests, pad=PAD, samples_per_row=len(forests)).visibility.mask()
+    assert sum(forest.seen for forest in forests) == int(visible.sum())
+
+
 def found_tokens(batch: PackedBatch) -> list[int]:
     """Return the tokens at all positions, a slot as its negative number, in the flattened order."""
     slots = batch.slot.flatten().tolist()

@@ -17,6 +17,7 @@ from transformers import AttentionMaskInterface, Cache, GenerationConfig, Stoppi
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from llm_jepa.errors import UserError
+from llm_jepa.evaluation.prefix import CACHE_NAMES, shared_cache
 from llm_jepa.model.parts import context_limit, core
 
 
@@ -166,6 +167,7 @@ def _generate_batch(
             torch.tensor(seen, device=device),
             settings,
             torch.tensor(sorted(stop_ids), device=device),
+            shared_cache(model, prompts, gaps),
         )
     return [cut(row, frozenset(stop_ids)) for row in made]
 
@@ -176,8 +178,9 @@ def _decode(
     seen: Int[Tensor, "row token"],
     settings: GenerationConfig,
     stop_ids: Int[Tensor, " stop"],
+    kept: dict[str, Cache],
 ) -> list[list[int]]:
-    """Return what each row generates, its stop token included.
+    """Return what each row generates, its stop token included; `kept` is the cache of the first columns, or nothing.
 
     `generate` goes on until every row has stopped, and computes the stopped ones as well. So it is called anew whenever a
     row stops, with the other rows and their part of the cache.
@@ -185,7 +188,6 @@ def _decode(
     width, end = ids.shape[1], ids.shape[1] + settings.max_new_tokens
     made: list[list[int]] = [[] for _ in ids]
     rows = list(range(len(ids)))
-    kept: dict[str, Cache] = {}
     while True:
         settings = copy.copy(settings)
         settings.max_new_tokens = end - ids.shape[1]
@@ -214,7 +216,7 @@ def _kept(output: Mapping[str, Any], rows: Int[Tensor, " kept"]) -> dict[str, Ca
 
     A cache of another kind is left out: the tokens of the rows are then computed once more.
     """
-    name = "cache" if "cache" in output else "past_key_values"
+    name = next((name for name in CACHE_NAMES if name in output), CACHE_NAMES[0])
     cache = output.get(name)
     if not isinstance(cache, Cache):
         return {}

@@ -13,6 +13,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from llm_jepa.model.flops import CostModel
 from llm_jepa.model.parts import core
 from llm_jepa.objective.jepa import JEPA
+from llm_jepa.packing.collate import SEEN
 from llm_jepa.training.callbacks import Budget
 from llm_jepa.training.trainer import JEPATrainer
 
@@ -126,12 +127,11 @@ def _micro_batch(trainer: JEPATrainer, args: TrainingArguments, objective: JEPA,
     costs: list[float] = []
     for start in starts:
         packed = collate([data[index] for index in order[start : start + size]])
-        found = {name: _flops(cost, packed[name]) for name in ("full", "plain") if name in packed}
+        found = {name: _flops(cost, packed[name], seen) for name, seen in packed[SEEN].items()}
         plain = found.get("plain", 0.0)  # it is made wherever a step may go without the views
         costs.append(kept * found["full"] + (1 - kept) * plain)
     return fmean(costs)
 
 
-def _flops(cost: CostModel, batch: dict[str, Any]) -> int:
-    rows, length = batch["input_ids"].shape
-    return cost.step(rows=rows, length=length, labels=batch["label"].numel())
+def _flops(cost: CostModel, batch: dict[str, Any], seen: int) -> int:
+    return cost.step(tokens=batch["input_ids"].numel(), seen=seen, labels=batch["label"].numel())

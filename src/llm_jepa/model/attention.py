@@ -22,8 +22,12 @@ from transformers.masking_utils import eager_mask, sdpa_mask
 from llm_jepa.errors import UserError
 from llm_jepa.model.flex import NO_BACKWARD, block_mask, eager_forward, flex_forward
 from llm_jepa.model.parts import core
+from llm_jepa.model.pieces import Pieces, pieces_forward
 from llm_jepa.packing.mask import Visibility
-from llm_jepa.packing.rows import Blocks, Cheapest, Rows, Segments
+from llm_jepa.packing.rows import Blocks, Cheapest, OneRow, Rows, Segments
+
+IN_PIECES = frozenset({"cpu"})
+"""Types of devices on which `sdpa` takes rows in pieces. Cutting them reads values, for which others would be waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,12 @@ def _additive(visibility: Visibility, window: int | None, dtype: torch.dtype) ->
     return torch.zeros((), dtype=dtype, device=mask.device).where(mask, torch.finfo(dtype).min)
 
 
-def _packed_sdpa_mask(**arguments: Any) -> Tensor | None:
+def _packed_sdpa_mask(**arguments: Any) -> Tensor | Pieces | None:
     sight = _sight.get()
-    return sdpa_mask(**arguments) if sight is None else sight.once(_dense, arguments.get("local_size"))
+    if sight is None:
+        return sdpa_mask(**arguments)
+    device = sight.visibility.segment_start.device.type
+    return sight.once(Pieces.of if device in IN_PIECES else _dense, arguments.get("local_size"))
 
 
 def _packed_eager_mask(**arguments: Any) -> Tensor:
@@ -85,31 +92,40 @@ class _Kind:
     """A kind of attention that can be packed.
 
     Attributes:
-        rows: from the model's width to how samples share rows where the user does not say.
+        rows: from the model's width and the device to how samples share rows where the user does not say.
         name: what it is registered as; None where transformers' own is used as it is.
         mask: its mask function.
         forward: its attention.
     """
 
-    rows: Callable[[int], Rows]
+    rows: Callable[[int, torch.device], Rows]
     name: str | None = None
     mask: Callable[..., Any] = sdpa_mask
     forward: Callable[..., Any] = sdpa_attention_forward
 
 
-def _blocks(width: int) -> Rows:
-    del width
+def _dense_or_pieces(width: int, device: torch.device) -> Rows:
+    return OneRow() if device.type in IN_PIECES else Cheapest(width)
+
+
+def _cheapest(width: int, device: torch.device) -> Rows:
+    del device
+    return Cheapest(width)
+
+
+def _blocks(width: int, device: torch.device) -> Rows:
+    del width, device
     return Blocks()
 
 
-def _segments(width: int) -> Rows:
-    del width
+def _segments(width: int, device: torch.device) -> Rows:
+    del width, device
     return Segments()
 
 
 KINDS = {
-    "sdpa": _Kind(name="llm_jepa_sdpa", mask=_packed_sdpa_mask, forward=sdpa_attention_forward, rows=Cheapest),
-    "eager": _Kind(name="llm_jepa_eager", mask=_packed_eager_mask, forward=eager_forward, rows=Cheapest),
+    "sdpa": _Kind(name="llm_jepa_sdpa", mask=_packed_sdpa_mask, forward=pieces_forward, rows=_dense_or_pieces),
+    "eager": _Kind(name="llm_jepa_eager", mask=_packed_eager_mask, forward=eager_forward, rows=_cheapest),
     "flex_attention": _Kind(name="llm_jepa_flex_attention", mask=_packed_flex_mask, forward=flex_forward, rows=_blocks),
     "flash_attention_2": _Kind(rows=_segments),
     "flash_attention_3": _Kind(rows=_segments),
@@ -146,16 +162,17 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     model.set_attn_implementation(kind.name)
 
 
-def rows_for(model: nn.Module, count: int | None = None) -> Rows:
+def rows_for(model: nn.Module, device: torch.device, count: int | None = None) -> Rows:
     """Return how samples share rows.
 
     Args:
         model: its attention and width say what pays off.
+        device: where it will be trained says so, too.
         count: a fixed number of samples to a row; None for what pays off.
     """
     width: int = core(model).config.get_text_config().hidden_size
     kind = KINDS.get(attention_of(model))
-    rows = Cheapest(width) if kind is None else kind.rows(width)
+    rows = Cheapest(width) if kind is None else kind.rows(width, device)
     return rows if count is None else rows.counted(count)
 
 

@@ -2,7 +2,8 @@
 
 Counted are the products with weight matrices and those inside the attention, which are nearly all there is: no element-wise
 work, norms and softmax. Work done twice to save memory (gradient checkpointing) counts once, and forwards that only watch do
-not count: two runs with equal counts were trained with equal work.
+not count: two runs with equal counts were trained with equal work. Of attention only what is seen counts, whatever else a
+kernel computes and hides: the count of a run does not depend on how it is packed, but for its pads.
 """
 
 from dataclasses import dataclass
@@ -50,16 +51,20 @@ class CostModel:
             frozen_head=0 if table.requires_grad else table.numel(),
         )
 
-    def step(self, *, rows: int, length: int, labels: int) -> int:
-        """Return the operations of one forward and backward over `rows` rows of `length` tokens, pads included.
+    def step(self, *, tokens: int, seen: int, labels: int) -> int:
+        """Return the operations of one forward and backward.
 
         A multiplication with a parameter costs 2 operations forward and 4 backward, 2 of them for the parameter's own
-        gradient; the two products of attention cost 4 x length x width a token and layer forward and twice that backward,
-        counted dense, as they are computed.
+        gradient; the two products of attention cost 4 x width forward for each token that a token sees in a layer, and twice
+        that backward.
+
+        Args:
+            tokens: how many go through the model, pads included.
+            seen: how many tokens each token sees, itself included, summed over tokens (`packing.layout.Forest.seen`).
+            labels: how many logits are made.
         """
-        tokens = rows * length
         weights = 6 * (self.body * tokens + self.head * labels) - 2 * (self.frozen * tokens + self.frozen_head * labels)
-        return weights + 12 * self.attention * length * tokens
+        return weights + 12 * self.attention * seen
 
 
 def _attention(model: PreTrainedModel) -> int:

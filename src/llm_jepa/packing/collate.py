@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import torch
 
@@ -12,6 +13,9 @@ from llm_jepa.packing.batch import PackedBatch
 from llm_jepa.packing.layout import Forest, Layout, plain_forest
 from llm_jepa.packing.rows import ONE_EACH, Rows, spread_evenly
 from llm_jepa.views.tokenize import Sample
+
+SEEN = "seen"
+"""Where a batch keeps how many tokens its tokens see, by "full" and "plain": a number that no device has to be asked for."""
 
 
 def pack(
@@ -102,7 +106,8 @@ class Collator:
     """Packs the samples of a batch; a callable for a DataLoader.
 
     The result maps "full" to the batch with all segments and "plain" to the batch with the trained sequences alone, each
-    only if asked for: a step whose JEPA term is dropped, or that is not trained with one, uses the plain batch.
+    only if asked for: a step whose JEPA term is dropped, or that is not trained with one, uses the plain batch. `SEEN` maps
+    the same names to what their attention costs.
 
     Attributes:
         layout: how samples become forests.
@@ -120,16 +125,17 @@ class Collator:
     full: bool = True
     plain: bool = False
 
-    def __call__(self, features: Sequence[dict[str, object]]) -> dict[str, dict[str, torch.Tensor]]:
+    def __call__(self, features: Sequence[dict[str, object]]) -> dict[str, dict[str, Any]]:
         """Pack `[{"sample": Sample, ...}, ...]`; an item whose sample is None is a blank (`training.even`) and left out."""
         samples = [feature["sample"] for feature in features]
         chosen = [sample for sample in samples if isinstance(sample, Sample)]
-        batches: dict[str, dict[str, torch.Tensor]] = {}
+        forests: dict[str, list[Forest]] = {}
         if self.full:
-            batches["full"] = self._pack([self.layout.forest(sample) for sample in chosen])
+            forests["full"] = [self.layout.forest(sample) for sample in chosen]
         if self.plain:
-            batches["plain"] = self._pack([plain_forest(sample) for sample in chosen])
-        return batches
+            forests["plain"] = [plain_forest(sample) for sample in chosen]
+        batches: dict[str, dict[str, Any]] = {name: self._pack(made) for name, made in forests.items()}
+        return batches | {SEEN: {name: sum(forest.seen for forest in made) for name, made in forests.items()}}
 
     def _pack(self, forests: Sequence[Forest]) -> dict[str, torch.Tensor]:
         if not self.one_forward:

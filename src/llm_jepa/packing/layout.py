@@ -61,6 +61,12 @@ class Forest:
         return sum(len(segment.ids) for segment in self.segments)
 
     @property
+    def seen(self) -> int:
+        """How many tokens each token sees, itself included, summed over the tokens; a sliding window hides none of them."""
+        sizes = ((len(segment.ids), segment.visible) for segment in self.segments)
+        return sum(count * visible + count * (count + 1) // 2 for count, visible in sizes)
+
+    @property
     def depth(self) -> int:
         """Positions that the longest segment reaches: its own tokens and the prefix it sees."""
         return max(segment.visible + len(segment.ids) for segment in self.segments)

@@ -63,7 +63,7 @@ class Cheapest(Rows):
 
     Sharing rows evens out their lengths, so fewer pads are computed; but attention grows with the row. The cost of a batch
     is taken as positions x (1 + row / (2 x width)): the operations of attention against those of everything else in a
-    transformer of that width, times the three that attention costs more on a CPU.
+    transformer of that width, times the three that dense attention costs more on a CPU.
 
     Attributes:
         width: the model's hidden size.
@@ -92,18 +92,13 @@ class Cheapest(Rows):
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks(Rows):
-    """The whole batch in one row of blocks: for attention that computes only the blocks in which something is visible.
+class OneRow(Rows):
+    """The whole batch in one row: for attention that computes little more than what is seen, however long the row.
 
-    There is then nothing to gain from a second row. The row is filled up to a multiple of a block, and a long one to a
-    multiple of an eighth of the power of two below it, so that kernels which are compiled for a shape meet few of them.
+    There is then nothing to gain from a second row, and no pad.
 
     Attributes:
         count: samples to a row all the same; None for all of them.
-
-    Example:
-        >>> [Blocks().length(longest) for longest in (1, 128, 129, 1025, 5000)]
-        [128, 128, 256, 1152, 5120]
     """
 
     count: int | None = None
@@ -114,7 +109,20 @@ class Blocks(Rows):
 
     def counted(self, count: int) -> Rows:
         """Return the same with a fixed number of samples to a row."""
-        return Blocks(count)
+        return replace(self, count=count)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks(OneRow):
+    """One row of blocks: for attention that computes only the blocks in which something is visible.
+
+    The row is filled up to a multiple of a block, and a long one to a multiple of an eighth of the power of two below it, so
+    that kernels which are compiled for a shape meet few of them.
+
+    Example:
+        >>> [Blocks().length(longest) for longest in (1, 128, 129, 1025, 5000)]
+        [128, 128, 256, 1152, 5120]
+    """
 
     def length(self, longest: int) -> int:
         """Return `longest`, rounded up."""
@@ -124,22 +132,8 @@ class Blocks(Rows):
 
 
 @dataclass(frozen=True, slots=True)
-class Segments(Rows):
-    """The whole batch in one row, unpadded, with the borders of its segments: for kernels that take no mask at all.
-
-    Attributes:
-        count: samples to a row all the same; None for all of them.
-    """
-
-    count: int | None = None
-
-    def samples_per_row(self, lengths: Sequence[int]) -> int:
-        """Return the number of samples."""
-        return self.count or max(len(lengths), 1)
-
-    def counted(self, count: int) -> Rows:
-        """Return the same with a fixed number of samples to a row."""
-        return Segments(count)
+class Segments(OneRow):
+    """One row, unpadded, with the borders of its segments: for kernels that take no mask at all."""
 
     def finish(self, batch: PackedBatch) -> PackedBatch:
         """Return the batch with its borders.

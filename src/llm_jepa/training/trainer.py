@@ -26,7 +26,7 @@ from llm_jepa.model.parts import core
 from llm_jepa.model.slots import train_slots
 from llm_jepa.objective.jepa import Objective, Totals
 from llm_jepa.packing.batch import Encoded, PackedBatch
-from llm_jepa.packing.collate import Collator
+from llm_jepa.packing.collate import SEEN, Collator
 from llm_jepa.packing.layout import Layout
 from llm_jepa.training.even import evened
 from llm_jepa.training.gather import gather_candidates
@@ -82,7 +82,7 @@ class JEPATrainer(SafeTrainer):
         train_slots(model, trained=objective.trains_views)
         self.objective, self.layout, self.one_forward = objective, layout, one_forward
         self._meter = StepMeter()
-        rows = rows_for(model, samples_per_row)
+        rows = rows_for(model, args.device, samples_per_row)
         collate = WithSamples(
             Collator(layout=layout, pad=0, rows=rows, one_forward=one_forward, plain=not objective.always_uses_views)
         )
@@ -261,10 +261,10 @@ class JEPATrainer(SafeTrainer):
         return EvalLoopOutput(predictions=np.empty(0), label_ids=None, metrics=metrics, num_samples=samples)
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Return the operations of a micro-batch, attention included, for the rows that were really computed."""
-        batch = inputs["full" if self._uses_views(inputs) else "plain"]
-        rows, length = batch["input_ids"].shape
-        return self._cost.step(rows=rows, length=length, labels=batch["label"].numel())
+        """Return the operations of a micro-batch: of its tokens, pads included, and of all that they see."""
+        name = "full" if self._uses_views(inputs) else "plain"
+        batch = inputs[name]
+        return self._cost.step(tokens=batch["input_ids"].numel(), seen=inputs[SEEN][name], labels=batch["label"].numel())
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self._meter.collect(self.accelerator)
