@@ -59,7 +59,7 @@ def run(root: Path, kind: str, *, ranks: int) -> RunFolder:
 def run_streamed(root: Path, *, ranks: int) -> RunFolder:
     """Train over a stream, of which the processes take turns, past its end and with a checkpoint in between."""
     made = described(root, "ddp", ranks=ranks)
-    settings = made.training | {"max_steps": 6, "save_strategy": "steps", "save_steps": 2}
+    settings = dict(made.training) | {"max_steps": 6, "save_strategy": "steps", "save_steps": 2}
     del settings["num_train_epochs"]
     return run_experiment(
         replace(
