@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the files of tasks lie")
     parser.add_argument("--tokenizer", type=Path, help="a tokenizer's folder (default: the shape's)")
     parser.add_argument("--rounds", type=_positive, help="rounds on the clock (default: 2 to 5)")
+    parser.add_argument("--memory_batch", type=_positive, help="samples of the step whose memory is measured")
     parser.add_argument("--quick", action="store_true", help="a tiny model and one round: does it run?")
     parser.add_argument("--out", type=Path, help="append a Markdown table and a line of JSON a part to this file")
     parser.add_argument("--plot", type=Path, help="write the figure of the ratios to this .svg file")
@@ -97,6 +98,7 @@ def _measure(part: Part, options: argparse.Namespace, console: Console) -> Repor
     """Return all measurements; memory comes first, while this process is small and quiet."""
     size = QUICK if options.quick else SIZES[part.size]
     size = replace(size, batch=part.batch or size.batch, memory_batch=2 * part.batch if part.batch else size.memory_batch)
+    size = replace(size, memory_batch=options.memory_batch or size.memory_batch)
     rounds = options.rounds or part.rounds or size.rounds
     with console.status("") as status, tempfile.TemporaryDirectory() as folder:
         status.update(f"{part.title}: reading")

@@ -89,6 +89,7 @@ def test_colours_are_seen_on_light_and_dark_and_all_differ() -> None:
 def test_more_arms_than_colours_still_differ() -> None:
     drawn = styles([f"arm {i}" for i in range(12)]).values()
     assert len({(style.colour, style.dash) for style in drawn}) == 12
+    assert len({(style.colour, style.marker) for style in drawn}) == 12
 
 
 def test_axes_and_legend_are_labelled() -> None:

@@ -89,7 +89,7 @@ def styles(arms: Sequence[str]) -> dict[str, Style]:
         arm: Style(
             colour=_COLOURS[i % len(_COLOURS)],
             dash=_DASHES[(i + 2 * (i // len(_COLOURS))) % len(_DASHES)],
-            marker=_MARKERS[i % len(_MARKERS)],
+            marker=_MARKERS[(i + i // len(_COLOURS)) % len(_MARKERS)],
         )
         for i, arm in enumerate(arms)
     }

@@ -200,8 +200,8 @@ def _row(
     attended = [
         scaled_dot_product_attention(
             queries[index],
-            torch.cat(keys[piece.first : index + 1], dim=2),
-            torch.cat(values[piece.first : index + 1], dim=2),
+            _joined(keys[piece.first : index + 1]),
+            _joined(values[piece.first : index + 1]),
             attn_mask=piece.mask,
             dropout_p=dropout,
             is_causal=piece.mask is None,
@@ -210,3 +210,8 @@ def _row(
         for index, piece in enumerate(pieces)
     ]
     return torch.cat([part.transpose(1, 2) for part in attended], dim=1)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return keys or values of consecutive pieces; those of one are no copy."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=2)
