@@ -25,6 +25,7 @@ from benchmarks.targets import Target
 from benchmarks.workload import FOLDER, smollm2
 from llm_jepa.errors import UserError
 from llm_jepa.evaluation.generate import Generation, cut, generate, longest_first
+from llm_jepa.evaluation.prefix import CACHE_NAMES
 from llm_jepa.model.load import ModelConfig, load_model, load_tokenizer
 from llm_jepa.tasks.registry import TASKS
 from llm_jepa.tasks.sources import read_task
@@ -63,13 +64,13 @@ class Setting:
 def rows_computed(model: PreTrainedModel) -> Iterator[list[int]]:
     """Collect the number of rows of every forward that computes a token of an answer for each of them.
 
-    That of what all prompts begin with computes none, and has no pads to be told of.
+    That of what all prompts begin with computes none; it is the only one that begins without a cache to fill.
     """
     rows: list[int] = []
 
     def look(module: Any, arguments: Any, options: Any) -> None:
         del module, arguments
-        if options.get("attention_mask") is not None:
+        if any(options.get(name) is not None for name in CACHE_NAMES):
             rows.append(len(options["input_ids"]))
 
     handle = model.register_forward_pre_hook(look, with_kwargs=True)
