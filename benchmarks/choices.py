@@ -36,13 +36,13 @@ TASKS, CALLS = ("nl_rx_synth", "spider", "gsm8k"), (0, 1024, 4096, 16384)
 def main() -> int:
     """Measure, and print a line for each choice."""
     torch.set_num_threads(1)
+    _head()  # first: its memory is a peak of this process
     try:
         for task in TASKS:
             _attention(task)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    _head()
     _optimizers()
     _formats()
     return 0

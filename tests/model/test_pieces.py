@@ -132,7 +132,7 @@ def test_on_a_cpu_a_batch_is_one_row_and_elsewhere_as_many_as_pay_off():
 
 
 @pytest.mark.parametrize("biased", [False, True], ids=["plain", "with a bias of the positions"])
-def test_the_attention_takes_what_that_of_transformers_takes(biased):
+def test_the_attention_takes_what_that_of_transformers_takes(biased, call):
     visibility = pack(FORESTS, pad=PAD, samples_per_row=5).visibility
     tokens = visibility.segment_start.shape[1]
     draw = torch.Generator().manual_seed(0)
@@ -142,6 +142,13 @@ def test_the_attention_takes_what_that_of_transformers_takes(biased):
     cut, _ = pieces_forward(torch.nn.Module(), query, key, value, Pieces.of(visibility, None), **options)
     whole, _ = pieces_forward(torch.nn.Module(), query, key, value, visibility.mask(), **options)
     torch.testing.assert_close(cut, whole, atol=1e-12, rtol=0)
+
+
+def test_a_softcap_is_refused_and_not_left_out():
+    visibility = pack(FORESTS, pad=PAD, samples_per_row=5).visibility
+    query, key, value = torch.ones(3, 1, 2, visibility.segment_start.shape[1], 4)
+    with pytest.raises(ValueError, match="softcap"):
+        pieces_forward(torch.nn.Module(), query, key, value, Pieces.of(visibility, None), softcap=30.0)
 
 
 def test_dropout_reaches_every_piece(call):

@@ -17,7 +17,7 @@ from transformers import AttentionMaskInterface, Cache, GenerationConfig, Stoppi
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from llm_jepa.errors import UserError
-from llm_jepa.evaluation.prefix import CACHE_NAMES, shared_cache
+from llm_jepa.evaluation.prefix import cache_of, shared_cache
 from llm_jepa.model.parts import context_limit, core
 
 
@@ -212,17 +212,12 @@ def _decode(
 
 
 def _kept(output: Mapping[str, Any], rows: Int[Tensor, " kept"]) -> dict[str, Cache]:
-    """Return the cache of some rows, under the name that this version of transformers has for it.
-
-    A cache of another kind is left out: the tokens of the rows are then computed once more.
-    """
-    name = next((name for name in CACHE_NAMES if name in output), CACHE_NAMES[0])
-    cache = output.get(name)
-    if not isinstance(cache, Cache):
-        return {}
+    """Return the cache of some rows; where there is none, their tokens are computed once more."""
     chosen: Any = rows  # typed as a LongTensor there
-    cache.reorder_cache(chosen)
-    return {name: cache}
+    found = cache_of(output)
+    for cache in found.values():
+        cache.reorder_cache(chosen)
+    return found
 
 
 def cut(row: Sequence[int], stop_ids: Collection[int]) -> Generation:

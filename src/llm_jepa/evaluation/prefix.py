@@ -4,7 +4,7 @@ The rows are padded on the left, so the common tokens stand in other columns of 
 column, only on the position, which counts without pads: those of one row, moved by its pads, are those of every row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from llm_jepa.model.parts import core
 
 SHORTEST = 8
 """Common tokens from which on one more call of the model is worth it."""
@@ -47,17 +49,24 @@ def shared_cache(model: nn.Module, prompts: Sequence[Sequence[int]], gaps: Seque
     count = common_tokens(prompts)
     if len(prompts) < 2 or count < SHORTEST:
         return {}
-    device = next(model.parameters()).device
-    output = model(input_ids=torch.tensor([prompts[0][:count]], device=device), use_cache=True)
-    name = next((name for name in CACHE_NAMES if name in output), CACHE_NAMES[0])
-    cache = output.get(name)
-    if not isinstance(cache, Cache) or not all(_holds(layer, count) for layer in cache.layers):
+    device = core(model).device
+    found = cache_of(model(input_ids=torch.tensor([prompts[0][:count]], device=device), use_cache=True))
+    layers: Any = [layer for cache in found.values() for layer in cache.layers]
+    if not all(_holds(layer, count) for layer in layers):
         return {}
-    layers: Any = cache.layers
     place = (torch.arange(count) - torch.tensor(gaps)[:, None]).clamp(min=0).to(device)  # a pad's are never seen
     for layer in layers:
         layer.keys, layer.values = (_moved(part, place) for part in (layer.keys, layer.values))
-    return {name: cache}
+    return found
+
+
+def cache_of(output: Mapping[str, Any]) -> dict[str, Cache]:
+    """Return the cache in a model's output, under the name that this version of transformers has for it.
+
+    A cache of another kind, as of recurrent models, is left out.
+    """
+    name = next((name for name in CACHE_NAMES if name in output), None)  # newer outputs answer to both names
+    return {} if name is None or not isinstance(output[name], Cache) else {name: output[name]}
 
 
 def _holds(layer: object, count: int) -> bool:

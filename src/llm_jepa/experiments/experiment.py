@@ -116,7 +116,7 @@ class Packing:
     """How samples become rows.
 
     Attributes:
-        samples_per_row: how many samples share a row; None: as many as pay off, by their lengths and the model's width.
+        samples_per_row: how many samples share a row; None: as many as pay off with the model's attention.
         one_forward: pack all views into the one forward; false gives every segment a row of its own.
     """
 

@@ -161,27 +161,30 @@ def pieces_forward(  # noqa: PLR0913 - what transformers hands to every attentio
     position_bias: Tensor | None = None,
     **options: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Attend as transformers' `sdpa` does.
+    """Attend as transformers' `sdpa_attention_forward` does, whose arguments these are, and refuse what that refuses.
 
     Args:
         module: the attention layer.
         query: (row, head, token, width of a head).
-        key: (row, key head, token, width); query heads share key heads in groups.
+        key: (row, key head, token, width).
         value: as key.
-        attention_mask: the pieces of the one row, or what `sdpa` takes.
+        attention_mask: pieces, or what `sdpa` takes.
         dropout: of the weights.
-        scaling: factor of the scores; None: one over the root of the width.
-        position_bias: added to the scores.
-        options: what other implementations take.
+        scaling: of the scores.
+        position_bias: added to the scores; the rows are then attended to whole.
+        options: for `sdpa`.
 
     Returns:
         (row, token, head, width), and no weights.
+
+    Raises:
+        ValueError: the layer wants a softcap, which sdpa lacks.
     """
     given = {"dropout": dropout, "scaling": scaling}
     if not isinstance(attention_mask, Pieces):
         bias = {} if position_bias is None else {"position_bias": position_bias}
         return sdpa_attention_forward(module, query, key, value, attention_mask, **given, **bias, **options)
-    if position_bias is not None:
+    if position_bias is not None or options.get("softcap") is not None:
         mask = attention_mask.dense()
         return sdpa_attention_forward(module, query, key, value, mask, **given, position_bias=position_bias, **options)
 
