@@ -180,11 +180,13 @@ def pieces_forward(  # noqa: PLR0913 - what transformers hands to every attentio
     Raises:
         ValueError: the layer wants a softcap, which sdpa lacks.
     """
+    if options.get("softcap") is not None:  # the lowest transformers would leave it out
+        raise ValueError("sdpa has no softcap: use attention eager, or flex on a GPU")
     given = {"dropout": dropout, "scaling": scaling}
     if not isinstance(attention_mask, Pieces):
         bias = {} if position_bias is None else {"position_bias": position_bias}
         return sdpa_attention_forward(module, query, key, value, attention_mask, **given, **bias, **options)
-    if position_bias is not None or options.get("softcap") is not None:
+    if position_bias is not None:
         mask = attention_mask.dense()
         return sdpa_attention_forward(module, query, key, value, mask, **given, position_bias=position_bias, **options)
 
