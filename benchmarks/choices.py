@@ -1,4 +1,4 @@
-"""What choices cost, measured: attention and loss in pieces, kinds of AdamW, formats: `python -m benchmarks.choices`.
+"""What choices cost, measured, `python -m benchmarks.choices`: attention and loss in pieces, compiling, AdamW, formats.
 
 CPU seconds of one thread, minima of rounds taken in turn. Memory: how far the peak of the process's resident memory rises,
 with the loss in pieces first, and then with all logits at once.
@@ -7,7 +7,8 @@ with the loss in pieces first, and then with all logits at once.
 import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from benchmarks.memory import BYTES
 from benchmarks.workload import FOLDER, SIZES, load
 from llm_jepa.errors import UserError
 from llm_jepa.model import attention, pieces
+from llm_jepa.model.compiled import compile_layers
 from llm_jepa.model.encode import encode
 from llm_jepa.model.head import Tail, cross_entropy, piecewise_nll
 from llm_jepa.objective.jepa import JEPA, Totals
@@ -28,7 +30,7 @@ from llm_jepa.packing.rows import Cheapest
 HIDDEN, VOCABULARY, LABELS, AT_ONCE = 128, 49152, 2880, 360
 """A narrow layer, a piece is an eighth of the labels."""
 
-ROUNDS, ATTENTION_ROUNDS = 1, 7
+ROUNDS, ATTENTION_ROUNDS, COMPILED_ROUNDS = 1, 7, 3
 TASKS, CALLS = ("nl_rx_synth", "spider", "gsm8k"), (0, 1024, 4096, 16384)
 """Whose rows are attended to, and what a call is taken to cost."""
 
@@ -43,6 +45,7 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
+    _compiled()
     _optimizers()
     _formats()
     return 0
@@ -71,9 +74,7 @@ def _attention(task: str) -> None:
 
     def step(batch: PackedBatch, call: int | None) -> None:
         attention.IN_PIECES, pieces.CALL = frozenset({"cpu"} if call is not None else ()), call or 0
-        totals = Totals(labels=len(batch.label), pairs=max(len(batch.predicted), 1))
-        JEPA(weight=1.0 if len(batch.predicted) else 0.0)(encode(model, batch), totals).loss.backward()
-        model.zero_grad(set_to_none=True)
+        _step(model, batch)
 
     variants: dict[str, Callable[[], object]] = {}
     for name, make in (("plain", plain_forest), ("LLM-JEPA", Layout(k=1).forest)):
@@ -87,6 +88,36 @@ def _attention(task: str) -> None:
     best = _best(variants, rounds=ATTENTION_ROUNDS)
     for name, seconds in best.items():
         print(f"{task}: {name}: {seconds:.3f} s")
+
+
+def _step(model: nn.Module, batch: PackedBatch) -> None:
+    """Forward and backward."""
+    totals = Totals(labels=len(batch.label), pairs=max(len(batch.predicted), 1))
+    JEPA(weight=1.0 if len(batch.predicted) else 0.0)(encode(model, batch), totals).loss.backward()
+    model.zero_grad(set_to_none=True)
+
+
+def _compiled() -> None:
+    """Measure LLM-JEPA on batches of several sizes with layers as they are and compiled, and what compiling takes itself."""
+    for name in ("4m", "135m"):
+        size = SIZES[name]
+        workload = load(size=size, data=TASKS[0], folder=FOLDER, tokenizer=None)
+        forests = [Layout(k=1).forest(sample) for sample in workload.batch(4 * size.batch)]
+        batches = [
+            pack(forests[start : start + size.batch], pad=0, samples_per_row=size.batch)
+            for start in range(0, len(forests), size.batch)
+        ]
+        models = {"as they are": workload.packed_model(), "compiled": workload.packed_model()}
+        compile_layers(models["compiled"])
+        variants = {way: partial(_each, model, batches) for way, model in models.items()}
+        first = _best(variants)
+        best = _best(variants, rounds=COMPILED_ROUNDS)
+        print(f"layers, {name}: " + ", ".join(f"{way} {best[way]:.2f} s, first {first[way]:.1f} s" for way in variants))
+
+
+def _each(model: nn.Module, batches: Sequence[PackedBatch]) -> None:
+    for batch in batches:
+        _step(model, batch)
 
 
 def _head() -> None:

@@ -71,15 +71,24 @@ class _Run:
         if not self.affords(f"throughput of {shape.name}", 2 * VARIANT):
             return
         bench = Bench(shape, self.device, samples(pairs, vocabulary=shape.fields["vocab_size"]))
-        timed = self.found.timed[shape.name] = []
-        telling: Step | None = None
-        for step in bench.steps():
-            if self.affords(f"{shape.name}: {step.name}", VARIANT):
-                timed.append(bench.time(step, rounds=rounds))
-                print(f"{shape.name}: {step.name}: {timed[-1].seconds * 1e3:.1f} ms", flush=True)
-                telling = step if telling is None and "JEPA" in step.name else telling
+        self.found.timed[shape.name] = []
+        taken = [step for step in bench.steps() if self._timed(bench, step, rounds=rounds)]
+        telling = next((step for step in taken if "JEPA" in step.name), None)
         if telling is not None and self.affords(f"profile of {shape.name}", PROFILE):
             self._profile(bench, telling)
+        if self.affords(f"{shape.name}: compiled layers", 2 * VARIANT):
+            for step in bench.compiled_steps():
+                self._timed(bench, step, rounds=rounds)
+
+    def _timed(self, bench: Bench, step: Step, *, rounds: int) -> bool:
+        """Time a variant; return whether there was time for it."""
+        name = f"{bench.shape.name}: {step.name}"
+        if not self.affords(name, VARIANT):
+            return False
+        timed = bench.time(step, rounds=rounds)
+        self.found.timed[bench.shape.name].append(timed)
+        print(f"{name}: {timed.seconds * 1e3:.1f} ms", flush=True)
+        return True
 
     def _profile(self, bench: Bench, step: Step) -> None:
         activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if self.device != "cpu" else [])

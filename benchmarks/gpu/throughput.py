@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from benchmarks.gpu import clock
 from benchmarks.gpu.shapes import Shape
 from llm_jepa.model.attention import KINDS, rows_for
+from llm_jepa.model.compiled import compile_layers
 from llm_jepa.model.encode import encode
 from llm_jepa.model.flops import CostModel
 from llm_jepa.model.head import LOGITS
@@ -87,6 +88,14 @@ class Bench:
             yield self._packed(f"LLM-JEPA shared, {kind}", full, kind)
         yield self._packed(f"LLM-JEPA separate, {kinds[-1]}", [separate.forest(item) for item in self._samples], kinds[-1])
         yield self._official()
+
+    def compiled_steps(self) -> Iterator[Step]:
+        """Return the variants that `training.torch_compile` makes faster or not; no other can be taken after them."""
+        kind = "flex_attention" if self.device != "cpu" else "sdpa"
+        compile_layers(self.model, backend="inductor" if self.device != "cpu" else "eager")
+        yield self._packed(f"our NTP, {kind}, compiled", [plain_forest(item) for item in self._samples], kind, weight=0.0)
+        full = [Layout(k=1).forest(sample) for sample in self._samples]
+        yield self._packed(f"LLM-JEPA shared, {kind}, compiled", full, kind)
 
     def time(self, step: Step, *, rounds: int) -> Timed:
         """Return what a step took."""

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from tests.helpers import conversations, packed_model, train
 
-from llm_jepa.errors import UserError
 from llm_jepa.objective.jepa import JEPA
 
 
@@ -18,8 +17,3 @@ def test_tensorboard_gets_the_terms_and_the_monitors(tmp_path: Path, monkeypatch
     for name in ("loss", "next_token", "jepa", "cosine_gap", "retrieval_at_1", "effective_rank"):
         shown = [event.value for event in board.Scalars(f"train/{name}")]
         assert shown == pytest.approx([entry[name] for entry in logs], rel=1e-5), name
-
-
-def test_compiling_the_model_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^training\.torch_compile is not supported: .*; leave it out$"):
-        train(packed_model("llama"), conversations(4), JEPA(), folder=tmp_path, torch_compile=True)

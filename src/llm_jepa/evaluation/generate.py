@@ -18,6 +18,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from llm_jepa.errors import UserError
 from llm_jepa.evaluation.prefix import cache_of, shared_cache
+from llm_jepa.model.compiled import uncompiled
 from llm_jepa.model.parts import context_limit, core
 
 
@@ -160,7 +161,7 @@ def _generate_batch(
     seen = [[0] * gap + [1] * len(ids) for gap, ids in zip(gaps, prompts, strict=True)]
     device = core(model).device
     padding = _padding_masked(model) if any(gaps) else nullcontext()
-    with torch.inference_mode(), evaluation_mode(model), _without_own_settings(model), padding:
+    with torch.inference_mode(), evaluation_mode(model), _without_own_settings(model), padding, uncompiled(model):
         made = _decode(
             model,
             torch.tensor(rows, device=device),

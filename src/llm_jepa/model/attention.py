@@ -18,6 +18,7 @@ from torch.nn.attention.flex_attention import BlockMask
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from llm_jepa.errors import UserError
 from llm_jepa.model.flex import NO_BACKWARD, block_mask, eager_forward, flex_forward
@@ -157,9 +158,18 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     kind = KINDS[current]
     if kind.name is None:
         return
-    AttentionMaskInterface.register(kind.name, kind.mask)
-    AttentionInterface.register(kind.name, kind.forward)
+    if kind.name not in ALL_ATTENTION_FUNCTIONS.valid_keys():  # else it may be kept out of graphs
+        AttentionMaskInterface.register(kind.name, kind.mask)
+        AttentionInterface.register(kind.name, kind.forward)
     model.set_attn_implementation(kind.name)
+
+
+def keep_out_of_graphs() -> None:
+    """Let layers that are compiled call packed attention as it is, from between two graphs."""
+    for kind in KINDS.values():
+        if kind.name is not None:
+            AttentionMaskInterface.register(kind.name, kind.mask)
+            AttentionInterface.register(kind.name, torch.compiler.disable(kind.forward))
 
 
 def rows_for(model: nn.Module, device: torch.device, count: int | None = None) -> Rows:

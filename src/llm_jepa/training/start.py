@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DynamoBackend, TorchDynamoPlugin
 from transformers import Trainer, TrainingArguments
 
 from llm_jepa.errors import UserError
 from llm_jepa.model.attention import check_device, only_16_bit
 from llm_jepa.model.check import check_packing
+from llm_jepa.model.compiled import compile_layers
 from llm_jepa.model.parts import core
 from llm_jepa.packing.layout import Forest
 from llm_jepa.packing.rows import Rows
@@ -19,13 +22,22 @@ def check_arguments(args: TrainingArguments, model: torch.nn.Module) -> None:
     """Refuse what a packed training cannot be given.
 
     Raises:
-        UserError: several GPUs in one process, a compiled model, or an attention that cannot be trained on the device.
+        UserError: several GPUs in one process, or an attention that cannot be trained on the device.
     """
     if args.n_gpu > 1:
         raise UserError(f"{args.n_gpu} GPUs in one process: start with `accelerate launch`, or show it one of them")
-    if args.torch_compile:
-        raise UserError("training.torch_compile is not supported: hooks are set anew in every packed forward; leave it out")
     check_device(model, args.device)
+
+
+def compile_by_layers(args: TrainingArguments, model: torch.nn.Module, accelerator: Accelerator) -> None:
+    """Compile the model as `training.torch_compile` asks, layer by layer, and have accelerate not compile it as a whole.
+
+    Raises:
+        UserError: it cannot be (`model.compiled`).
+    """
+    if args.torch_compile:
+        accelerator.state.dynamo_plugin = TorchDynamoPlugin(backend=DynamoBackend.NO)
+        compile_layers(model, backend=args.torch_compile_backend or "inductor", mode=args.torch_compile_mode)
 
 
 def shortest(samples: Sequence[Sample]) -> list[Sample]:
@@ -53,4 +65,5 @@ def _precision(model: torch.nn.Module, args: TrainingArguments) -> torch.dtype |
     """Return what the products of the check are rounded to, where that is not the model's dtype."""
     if only_16_bit(model) and (args.bf16 or args.fp16):
         return torch.bfloat16 if args.bf16 else torch.float16
-    return torch.float16 if args.tf32 and core(model).dtype == torch.float32 else None  # TF32 has float16's digits
+    rounded = args.tf32 or (args.torch_compile and args.device.type == "cuda")  # transformers then allows TF32, too
+    return torch.float16 if rounded and core(model).dtype == torch.float32 else None  # TF32 has float16's digits

@@ -35,7 +35,7 @@ from llm_jepa.training.nonfinite import SAMPLES, Guard, OnNan, WithSamples, desc
 from llm_jepa.training.safe import SafeTrainer
 from llm_jepa.training.samples import Samples, packed_arguments
 from llm_jepa.training.sharded import check_shardable, is_sharded, whole
-from llm_jepa.training.start import check_arguments, check_start, shortest
+from llm_jepa.training.start import check_arguments, check_start, compile_by_layers, shortest
 from llm_jepa.training.stream import FAILURE, PassOver, Stream, StreamSource
 from llm_jepa.views.tokenize import Sample
 
@@ -59,8 +59,8 @@ class JEPATrainer(SafeTrainer):
         options: more arguments of `Trainer`, such as `processing_class` or `callbacks`.
 
     Raises:
-        UserError: the model cannot be packed or is to be compiled, or there are several devices without a distributed
-            launch (DataParallel splits packed rows wrongly).
+        UserError: the model cannot be packed, or its layers not be compiled, or there are several devices without a
+            distributed launch (DataParallel splits packed rows wrongly).
     """
 
     def __init__(  # noqa: PLR0913 - Trainer's, and one for each stage before it
@@ -100,6 +100,7 @@ class JEPATrainer(SafeTrainer):
         )
         if self._stream is not None:
             self.add_callback(PassOver(self._stream))
+        compile_by_layers(args, model, self.accelerator)
         check_shardable(self.accelerator, model)
         # The loss is divided by the totals of the whole step here, so Trainer must not divide it again.
         self.model_accepts_loss_kwargs = True
