@@ -2,8 +2,9 @@
 
 Measured: how far the peak of the process's resident memory rises over a whole step (collation, forward, backward, AdamW)
 that runs beside the optimizer's moments, above what it was before those. So it holds gradients, moments, activations and
-logits; the weights, libraries and data, which are the same for all, are in the baseline. Not measured: fragmentation of long
-runs, and accelerators.
+logits; the weights, libraries and data, which are the same for all, are in the baseline. Beside it: the most bytes that
+torch had allocated at a time in such a step. The two differ by what the allocator of the C library leaves between blocks,
+which changes from run to run by several hundred MiB. Not measured: fragmentation of long runs, and accelerators.
 """
 
 import multiprocessing
@@ -14,10 +15,12 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 from transformers import PreTrainedModel
 
 from benchmarks import official, variants
@@ -30,11 +33,19 @@ from llm_jepa.packing.layout import Layout
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Peak memory of one variant, in MiB: of the process before the step, and what the step and the moments add to it."""
+    """Peak memory of one variant, in MiB.
+
+    Attributes:
+        name: the variant.
+        before: of the process before the step.
+        added: what the step and the moments add to that.
+        allocated: the most that torch had allocated at a time for the step, and the moments.
+    """
 
     name: str
     before: float
     added: float
+    allocated: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +123,12 @@ def memory(workload: Workload, *, all_of_them: bool, progress: Callable[[str], N
     for name, build in builds(all_of_them=all_of_them).items():
         progress(f"memory: {name}")
         with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-            before, after = pool.submit(_peaks, build, workload).result()
-        found.append(Memory(name=name, before=before, added=after - before))
+            found.append(pool.submit(_measured, name, build, workload).result())
     return tuple(found)
 
 
-def _peaks(build: Build, workload: Workload) -> tuple[float, float]:
-    """Return the peak of this process before the moments and after a step beside them, in MiB."""
+def _measured(name: str, build: Build, workload: Workload) -> Memory:
+    """Return the peaks of this process before the moments and after a step beside them, and of torch in another step."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         built = build(workload, Path(folder))
@@ -130,9 +140,32 @@ def _peaks(build: Build, workload: Workload) -> tuple[float, float]:
             weight.grad = torch.zeros_like(weight)
         optimizer.step()
         optimizer.zero_grad()
-        built.run()
-        optimizer.step()
-        return before, _peak()
+        moments = sum(item.nbytes for state in optimizer.state.values() for item in state.values())
+
+        def step() -> None:
+            built.run()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        step()
+        added = _peak() - before
+        built.prepare()
+        return Memory(name=name, before=before, added=added, allocated=_most_allocated(step) + moments / 2**20)
+
+
+def _most_allocated(run: Callable[[], object]) -> float:
+    """Return the most MiB that torch had allocated at a time beyond what it had before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        run()
+    changes = (event.nbytes() for event in _allocations(profiled))
+    return max(accumulate(changes), default=0) / 2**20
+
+
+def _allocations(profiled: profile) -> list[Any]:
+    """Return what was allocated and freed, in its order: the events of the profiler, of which it has no public list."""
+    found: Any = profiled.profiler
+    events = [event for event in found.kineto_results.events() if event.name() == "[memory]"]
+    return sorted(events, key=lambda event: event.start_ns())
 
 
 def _peak() -> float:

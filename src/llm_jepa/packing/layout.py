@@ -111,9 +111,10 @@ class Layout:
 
     def forest(self, sample: Sample) -> Forest:
         """Return all segments: the trained sequences, then what the JEPA term needs besides."""
-        builder = _Builder(self, sample)
-        pairs = [builder.pair(*pair) for pair in self.direction.pairs(len(sample.views))]
-        return Forest(sample.name, tuple(builder.segments), tuple(pairs))
+        pairs = self.direction.pairs(len(sample.views))
+        builder = _Builder(self, sample, {predicting for predicting, _ in pairs})
+        made = tuple(builder.pair(*pair) for pair in pairs)
+        return Forest(sample.name, tuple(builder.segments), made)
 
 
 def plain_forest(sample: Sample) -> Forest:
@@ -130,14 +131,14 @@ def plain_forest(sample: Sample) -> Forest:
 class _Builder:
     """Adds segments as they are first needed, so that a view which is both predicted and predicting is encoded once."""
 
-    def __init__(self, layout: Layout, sample: Sample) -> None:
+    def __init__(self, layout: Layout, sample: Sample, predicting: set[int]) -> None:
         if layout.k and sample.predictor and len(sample.predictor) != layout.k:
             raise UserError(f"{sample.name}: tokenised for k = {len(sample.predictor)}, but layout.k is {layout.k}")
         self.segments = list(plain_forest(sample).segments)
         self._layout = layout
         self._sample = sample
         self._predictor = (sample.predictor or slots(layout.k)) if layout.k else ()
-        self._predicting = {predicting for predicting, _ in layout.direction.pairs(len(sample.views))}
+        self._predicting = predicting
         # What stands after a view is invisible to it, so one segment serves both readings; what stands before it is not.
         self._apart = layout.prepend or layout.last_token is not None or (layout.framed and bool(sample.predictor))
         self._alone: dict[tuple[int, bool], tuple[int, int]] = {}
