@@ -1,9 +1,14 @@
 """The terminal of a person: texts of data, models and files are shown on it, and never rule it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.segment import Segment
+from rich.table import Table
+
+Column = TypeVar("Column")
 
 _KEPT = "\n\t"
 _TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -29,3 +34,20 @@ class Screen(Console):
                 yield segment
             else:
                 yield Segment(segment.text.translate(_SHOWN), segment.style)
+
+
+def fitting(console: Console, columns: Sequence[Column], build: Callable[[Sequence[Column]], Table]) -> Iterator[Table]:
+    """Yield a table of all columns, or one below the other tables of as many as fit, so that no number is cut.
+
+    Args:
+        console: how wide it is decides.
+        columns: what a column is made of.
+        build: from some of them to their table.
+    """
+    start, endless = 0, console.options.update(width=10_000)
+    while start < len(columns):
+        end = len(columns)
+        while end > start + 1 and Measurement.get(console, endless, build(columns[start:end])).maximum > console.width:
+            end -= 1
+        yield build(columns[start:end])
+        start = end

@@ -4,12 +4,12 @@ from rich.console import Console
 from tests.experiments.sample_runs import results, write_run, write_sweep
 
 from llm_jepa.experiments.results.collected import read_runs
-from llm_jepa.experiments.results.console import table
+from llm_jepa.experiments.results.console import tell
 
 
 def _printed(root: Path, width: int = 120) -> str:
     console = Console(width=width, record=True, file=(root / "out").open("w"), color_system=None)
-    console.print(table(read_runs(root)))
+    tell(read_runs(root), console)
     console.file.close()
     return console.export_text()
 
@@ -20,6 +20,16 @@ def test_arms_measures_and_tests_are_printed(tmp_path: Path) -> None:
     assert "Cosine, shuffled" in text
     assert "jepa over shuffled: +" in text
     assert "(5 seeds, Holm over 4)" in text
+
+
+def test_many_arms_are_told_in_tables_whose_numbers_are_whole(tmp_path: Path) -> None:
+    for arm in ("plain", "jepa", "shuffled", "weight 1", "weight 10", "loss dropout 0.75", "plain, official labels"):
+        for seed, accuracy in ((82, 0.5), (23, 0.25)):
+            write_run(tmp_path, results(arm, seed, accuracy, stop_rate=0.9))
+    text, whole = _printed(tmp_path, width=80), _printed(tmp_path, width=400)
+    assert "…" not in text
+    assert text.count("Stop rate") > whole.count("Stop rate") == 1
+    assert text.count("90.0 ± 0.0") == whole.count("90.0 ± 0.0") == 7
 
 
 def test_one_seed_has_no_deviation_and_no_p(tmp_path: Path) -> None:

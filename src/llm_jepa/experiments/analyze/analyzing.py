@@ -29,7 +29,7 @@ from llm_jepa.experiments.material import read_split, source_of
 from llm_jepa.experiments.named_data import read_named
 from llm_jepa.experiments.progress import live
 from llm_jepa.experiments.quiet import quiet_libraries
-from llm_jepa.experiments.screen import Screen
+from llm_jepa.experiments.screen import Screen, fitting
 from llm_jepa.experiments.show import Show
 from llm_jepa.experiments.subjects import Subject, common_parent, subjects
 from llm_jepa.records import Example
@@ -86,7 +86,8 @@ def analyze(arguments: Sequence[str]) -> int:
         told = remarks(items, left_out=rows.pairs - items[0].structure.pairs)
         page = write_all(folder, items, sentences=sentences, remarks=told, rows=rows)
     out = Screen()
-    out.print(_table(items))
+    for part in fitting(out, items, _table):
+        out.print(part)
     for line in (headline(items), *sentences, *told):
         out.print(line, markup=False, highlight=False)
     console.print(f"\nthe page: {page}", markup=False)
