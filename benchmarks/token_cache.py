@@ -1,4 +1,8 @@
-"""`python -m benchmarks.token_cache`: the CPU seconds that the samples of NL-RX-SYNTH take, tokenised and from the cache."""
+"""`python -m benchmarks.token_cache`: what the samples of NL-RX-SYNTH take, tokenised and from the cache.
+
+CPU seconds of one process; and with `--workers`, on as many copies of the rows as `--copies` says, the seconds on the clock
+that one process takes and that so many take, their start included.
+"""
 
 import argparse
 import json
@@ -47,13 +51,30 @@ def measure(tokenizer: str, rounds: int) -> dict[str, float]:
     return {"examples": len(examples), "bytes": size, **{name: round(min(values), 3) for name, values in taken.items()}}
 
 
+def by_workers(tokenizer: str, *, workers: int, copies: int) -> dict[str, float]:
+    """Return the seconds on the clock of one process and of several, without a cache."""
+    loaded = load_tokenizer(ModelConfig(name=str(TOKENIZERS / tokenizer)))
+    examples = read_examples(str(FOLDER / ROWS)) * copies
+    taken: dict[str, float] = {"examples": len(examples)}
+    for count in (1, workers):
+        began = time.monotonic()
+        tokenized(Tokenizer(loaded), examples, Data(train=ROWS, cache=False, workers=count), QUIET)
+        taken[f"{count} processes, s on the clock"] = round(time.monotonic() - began, 2)
+    return taken
+
+
 def main(arguments: list[str]) -> int:
     """Print what was measured as JSON, and the machine."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.token_cache", description=__doc__)
     parser.add_argument("--tokenizer", default="llama-3.1", help="a folder of tokenizers beside the project")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, help="also measure so many processes")
+    parser.add_argument("--copies", type=int, default=25, help="of the rows, for --workers")
     given = parser.parse_args(arguments)
-    sys.stdout.write(f"{json.dumps(measure(given.tokenizer, given.rounds))}\n{sentence()}\n")
+    found = measure(given.tokenizer, given.rounds)
+    if given.workers is not None:
+        found |= by_workers(given.tokenizer, workers=given.workers, copies=given.copies)
+    sys.stdout.write(f"{json.dumps(found)}\n{sentence()}\n")
     return 0
 
 
