@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llm_jepa.records import Example, Message, Prediction, View
 from llm_jepa.scoring.text import EXACT, PREFIX, STOPPED, TextScorer, exact_match, prefix_match
@@ -69,3 +71,17 @@ def test_a_group_of_views_is_scored_against_its_last_view():
     views = tuple(View(content=text, role="") for text in ("first", "last"))
     given = TextScorer()(Example(name="g", messages=(), views=views), prediction("last", "last"))
     assert given == {"exact": 1.0, "prefix": 1.0, "stopped": 1.0}
+
+
+@given(st.text(), st.text())
+def test_an_exact_match_is_a_prefix_match_and_goes_both_ways(expected: str, generated: str):
+    assert exact_match(expected, generated) == exact_match(generated, expected)
+    if expected.strip():
+        assert exact_match(expected, generated) <= prefix_match(expected, generated)
+
+
+@given(st.text().filter(str.strip), st.text(), st.text(alphabet=" \n\t"))
+def test_what_follows_the_answer_spoils_the_exact_match_alone(expected: str, after: str, space: str):
+    assert prefix_match(expected, expected.strip() + after)
+    assert exact_match(expected, f"{space}{expected}{space}")
+    assert exact_match(expected, expected.strip() + after) == (not after.strip())

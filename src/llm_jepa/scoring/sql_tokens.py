@@ -57,7 +57,7 @@ def _spelled(match: re.Match[str]) -> str:
         case "text":
             return "'" + text[1:-1].replace(text[0] * 2, text[0])
         case "quoted":
-            return text[1:-1].lower()
+            return text[1:-1].lower() or text  # no token is empty
         case "number" if "e" not in text.lower():
             whole, _, rest = text.partition(".")
             rest = rest.rstrip("0")

@@ -283,3 +283,57 @@ def test_compare_arms_names_missing_seeds_and_arms() -> None:
         compare_arms(arms, [("plain", "jepa")])
     with pytest.raises(UserError, match="did you mean 'plain'"):
         compare_arms(arms, [("jepa", "plane")])
+
+
+accuracies = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), min_size=2, max_size=8)
+
+
+@given(accuracies)
+def test_the_t_test_is_that_of_scipy_and_turns_with_its_arms(pairs: list[tuple[int, int]]) -> None:
+    treatment, control = [a / 300 for a, _ in pairs], [b / 300 for _, b in pairs]
+    p = paired_t_test(treatment, control)
+    if p is None:
+        assert len({a - b for a, b in pairs}) == 1
+        return
+    assert p == pytest.approx(float(stats.ttest_rel(treatment, control, alternative="greater").pvalue), rel=1e-9)
+    other = paired_t_test(control, treatment)
+    assert other is not None
+    assert p + other == pytest.approx(1.0)
+
+
+flags = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=60)
+
+
+@given(flags)
+def test_mcnemar_is_that_of_statsmodels_and_asks_both_ways_alike(pairs: list[tuple[bool, bool]]) -> None:
+    ours, theirs = [a for a, _ in pairs], [b for _, b in pairs]
+    table = [[sum((a, b) == (first, second) for a, b in pairs) for second in (True, False)] for first in (True, False)]
+    p = mcnemar(ours, theirs)
+    if p is None:
+        assert table[0][1] + table[1][0] == 0
+        return
+    theirs_p: Any = statsmodels_mcnemar(table, exact=True)
+    assert p == pytest.approx(theirs_p.pvalue)
+    assert p == mcnemar(theirs, ours)
+
+
+@settings(deadline=None, max_examples=25)
+@given(flags, st.integers(0, 99))
+def test_intervals_hold_what_was_seen_and_turn_with_their_arms(pairs: list[tuple[bool, bool]], seed: int) -> None:
+    ours, theirs = [a for a, _ in pairs], [b for _, b in pairs]
+    low, high = bootstrap_interval(ours, seed=seed)
+    assert 0 <= low <= sum(ours) / len(ours) <= high <= 1
+    low, high = paired_bootstrap_interval(ours, theirs, seed=seed)
+    assert -1 <= low <= (sum(ours) - sum(theirs)) / len(ours) + 1e-12
+    assert (sum(ours) - sum(theirs)) / len(ours) - 1e-12 <= high <= 1
+
+
+@given(st.lists(st.integers(-50, 50), min_size=2, max_size=8).filter(lambda items: len(set(items)) > 1))
+def test_the_detectable_gain_scales_with_the_spread_and_falls_with_the_level(differences: list[int]) -> None:
+    fine = [value / 1000 for value in differences]
+    gain, tenfold = detectable_gain(fine), detectable_gain([value * 10 for value in fine])
+    strict = detectable_gain(fine, alpha=0.01)
+    assert gain is not None
+    assert tenfold == pytest.approx(10 * gain, rel=1e-6)
+    assert strict is not None
+    assert strict > gain > 0
