@@ -46,3 +46,37 @@ def test_a_mistake_is_one_sentence(
     assert said.startswith("error: ")
     assert said.count("\n") == 1
     assert message in said
+
+
+def _two_measures(root: Path) -> None:
+    titles = {"exact": "exact match", "prefix": "prefix match"}
+    for arm, shares in (("plain", (0.2, 0.3, 0.25)), ("jepa", (0.35, 0.42, 0.36))):
+        for seed, share in enumerate(shares):
+            more = {"titles": titles, "measure": "exact", "prefix": share, "accuracy": 0.0}
+            metrics = [{"epoch": 1.0, "flops": 1e12, "eval_accuracy": 0.0}]
+            write_run(root, results(arm, seed, 0.0) | more, metrics=metrics)
+
+
+def test_runs_are_compared_by_another_of_their_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _two_measures(tmp_path)
+    assert main(["report", str(tmp_path), "--measure", "prefix"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "scored 37.7 % against 25.0 % for plain training" in said
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Compared by prefix match, as asked for with --measure." in page
+    assert "| Prefix match (%) | 25.0 ± 5.0 | 37.7 ± 3.8 |" in page
+    assert "| Exact match (%) | 0.0 ± 0.0 | 0.0 ± 0.0 |" in page
+    assert "by epoch" not in page
+
+    assert main(["report", str(tmp_path)]) == 0
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "--measure" not in page
+    assert "exact match by epoch" in page
+
+
+def test_a_measure_that_runs_were_not_scored_by_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _two_measures(tmp_path)
+    assert main(["report", str(tmp_path), "--measure", "prefx"]) == 2
+    said = capsys.readouterr().err
+    assert "not scored by 'prefx'; did you mean 'prefix'?; --measure takes exact, prefix" in said
+    assert said.count("\n") == 1

@@ -17,19 +17,23 @@ configurations are told apart by what differs."""
 
 
 def report(arguments: Sequence[str]) -> int:
-    """Run `llm-jepa report RUNS [RUNS ...] [--output DIR] [--title T]`."""
+    """Run `llm-jepa report RUNS [RUNS ...] [--output DIR] [--title T] [--measure NAME]`."""
     parser = ArgumentParser(prog="llm-jepa report", description=DESCRIPTION, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("runs", nargs="+", metavar="RUNS", help="folders of runs, or folders with such folders below them")
     parser.add_argument("--output", metavar="DIR", help="where the report goes (default: the folder that holds all RUNS)")
     parser.add_argument("--title", metavar="T", default="Does LLM-JEPA help here?", help="the page's heading")
+    parser.add_argument(
+        "--measure", metavar="NAME", help="compare by this measure, such as prefix (default: the task's own)"
+    )
     if asks_for_help(arguments):
         parser.print_help()
         return 0
     options = parse(parser, arguments)
     roots = [existing_folder(name) for name in options.runs]
-    page = write_report(*roots, title=options.title, output=Path(options.output) if options.output else None)
+    output = Path(options.output) if options.output else None
+    page = write_report(*roots, title=options.title, output=output, measure=options.measure)
     console = Screen()
-    runs = scored_on_test(read_runs(*roots))
+    runs = scored_on_test(read_runs(*roots, measure=options.measure))
     for sentence in verdict(runs, compare_runs(runs)):
         console.print(sentence, markup=False)
     console.print(f"\nthe page: {page}", markup=False)

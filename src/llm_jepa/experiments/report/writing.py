@@ -15,7 +15,14 @@ FIGURES = "report-figures"
 _MOST_NAMED = 5
 
 
-def write_report(root: Path, *more: Path, title: str, output: Path | None = None, remarks: Sequence[str] = ()) -> Path:
+def write_report(
+    root: Path,
+    *more: Path,
+    title: str,
+    output: Path | None = None,
+    remarks: Sequence[str] = (),
+    measure: str | None = None,
+) -> Path:
     """Write `report.html`, `report.md` and its figures from all runs below the folders; return the page's path.
 
     Each file is complete or not there: it is written beside its place and then moved. The same runs give the same bytes.
@@ -26,16 +33,19 @@ def write_report(root: Path, *more: Path, title: str, output: Path | None = None
         title: the page's heading.
         output: where the report goes; made if missing. None: the folder that all of them lie in.
         remarks: sentences that readers must see, such as how the runs were chosen; they stand below the verdict.
+        measure: name of the measure that is compared; None: the task's own.
 
     Raises:
         UserError: there are no runs, runs cannot be compared, a file of theirs is corrupted, or nothing can be written.
     """
     roots = (root, *more)
     base = Path(os.path.commonpath([each.resolve() for each in roots])) if more else root
-    found = read_runs(*roots)
+    found = read_runs(*roots, measure=measure)
     runs = scored_on_test(found)
     left_out = len(found) - len(runs)
     said = [f"Not shown: {counted(left_out, 'run')}, scored on other rows."] if left_out else []
+    if measure is not None:
+        said.insert(0, f"Compared by {found[0].results.measure}, as asked for with --measure.")
     begun = [visible(str(folder)) for folder in unfinished(*roots)]
     if begun:
         others = ", …" if len(begun) > _MOST_NAMED else ""

@@ -25,12 +25,16 @@ _TEST = "test"
 _SHUFFLE = "data.shuffle_pairs"
 
 
-def read_runs(*roots: Path) -> tuple[RunSummary, ...]:
+def read_runs(*roots: Path, measure: str | None = None) -> tuple[RunSummary, ...]:
     """Read every run folder below the roots, ordered by arm (plain, jepa, shuffled, the others by name) and seed.
+
+    Args:
+        roots: the folders.
+        measure: name of the measure that is compared; None: the task's own.
 
     Raises:
         UserError: a folder is not there or has no runs, a file is corrupted (named with its line), two folders hold the
-            same run, or runs were scored on different rows or by different measures.
+            same run, or runs were scored on different rows, by different measures, or not by the one that is asked for.
     """
     paths: dict[Path, Path] = {}
     for root in roots:
@@ -41,7 +45,7 @@ def read_runs(*roots: Path) -> tuple[RunSummary, ...]:
             raise UserError(f"{root}: no {RESULTS} in it or below it; finish a run first, or give its folder")
         for path in found:
             paths.setdefault(path.resolve(), path)
-    runs = distinguish([read_run(path) for path in paths.values()])
+    runs = distinguish([read_run(path, measure) for path in paths.values()])
     _check_same_rows(runs)
     order = arms(runs)
     return tuple(sorted(runs, key=lambda run: (order.index(run.arm), run.seed)))

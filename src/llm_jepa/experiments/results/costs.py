@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from llm_jepa.experiments.results.collected import RunSummary, arms, of_arm
 from llm_jepa.experiments.results.measures import ABSENT
+from llm_jepa.experiments.results.run_records import BY_EPOCH
 from llm_jepa.experiments.results.statistics import describe
 
 PETA = 1e15
-_ACCURACY, _FLOPS = "eval_accuracy", "flops"
+_FLOPS = "flops"
 _MOST_LEVELS = 8
 
 
@@ -66,8 +67,8 @@ def _curve(run: RunSummary) -> list[tuple[float, float]]:
     flops: float | None = None
     for line in run.metrics:
         flops = line.get(_FLOPS, flops)
-        if _ACCURACY in line and flops is not None:
-            points.append((flops / PETA, 100 * line[_ACCURACY]))
+        if BY_EPOCH in line and flops is not None:
+            points.append((flops / PETA, 100 * line[BY_EPOCH]))
     return points
 
 

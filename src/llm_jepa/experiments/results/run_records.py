@@ -5,12 +5,12 @@ file, and its line where it has lines.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from llm_jepa.errors import UserError
+from llm_jepa.errors import UserError, nearest
 from llm_jepa.experiments.files import FORMAT
 from llm_jepa.experiments.json_files import json_object
 from llm_jepa.experiments.results.run_analysis import ANALYSIS, Analysis, parse_analysis
@@ -20,6 +20,9 @@ RESULTS, METRICS, CONFIG, ENVIRONMENT = "results.json", "metrics.jsonl", "config
 
 WEIGHT, SLOTS = "objective.weight", "layout.k"
 """The two settings that the paper varies, by their dotted names in `config.yaml`."""
+
+BY_EPOCH = "eval_accuracy"
+"""The accuracy after an epoch, by the task's own measure, in `metrics.jsonl`."""
 
 _SHARES = ("stop_rate", "retrieval_at_1")
 _STOPPED = "stopped"
@@ -111,13 +114,20 @@ class RunSummary:
         return self.family or self.arm
 
 
-def read_run(path: Path) -> RunSummary:
+def read_run(path: Path, measure: str | None = None) -> RunSummary:
     """Read the run to which a `results.json` belongs.
 
+    Args:
+        path: of the file.
+        measure: name of the measure that is compared; None: the task's own. Only that was measured by epoch.
+
     Raises:
-        UserError: a file is corrupted, or a value in it is none.
+        UserError: a file is corrupted, a value in it is none, or it was not scored by the measure.
     """
     row = read_results(path)
+    own = measure is None or measure == _measures(row, path)[0]
+    if measure is not None and not own:
+        row = _by_measure(row, measure, path)
     arm, seed = row.get("arm"), row.get("seed")
     if not isinstance(arm, str) or not arm.strip() or not arm.isprintable():
         raise UserError(f"{path}: 'arm' is {arm!r}; it must be a name in printable characters")
@@ -130,7 +140,7 @@ def read_run(path: Path) -> RunSummary:
         arm=arm,
         seed=seed,
         results=found,
-        metrics=tuple(read_metrics(path.with_name(METRICS))),
+        metrics=tuple(_without(line, () if own else (BY_EPOCH,)) for line in read_metrics(path.with_name(METRICS))),
         settings=_settings(path.with_name(CONFIG)) or given,
         data=_fingerprints(path.with_name(ENVIRONMENT)),
         analysis=_analysis(path.with_name(ANALYSIS)),
@@ -177,6 +187,22 @@ def _results(row: Mapping[str, Any], path: Path) -> Results:
         epoch_split=epoch_split if isinstance(epoch_split := row.get("epoch_split"), str) else "",
         **{name: (_share if name in _SHARES else _number)(row, name, path) for name in optional},
     )
+
+
+def _by_measure(row: Mapping[str, Any], measure: str, path: Path) -> dict[str, Any]:
+    """Return the results as if the measure were the task's own, without the accuracies by epoch, which are of that."""
+    _, titles = _measures(row, path)
+    if measure not in titles or row.get(measure) is None:
+        raise UserError(
+            f"{path}: not scored by '{measure}'{nearest(measure, titles)}; --measure takes {', '.join(sorted(titles))}"
+        )
+    held_out = row.get("validation")
+    kept = {"validation": _without(held_out, ("accuracy",))} if isinstance(held_out, dict) else {}
+    return _without(row, ("accuracy", "epoch_split")) | {"measure": measure} | kept
+
+
+def _without(row: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
 
 
 def _validation(row: Mapping[str, Any], main: str, path: Path) -> float | None:
