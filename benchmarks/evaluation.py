@@ -1,8 +1,9 @@
 """`python -m benchmarks.evaluation`: answers in batches against answers one by one, with real prompts and real weights.
 
-Three ways, each greedy, with the same stop tokens and limit: the project's generator in batches; transformers' own
-`generate` one prompt at a time; and that in the same batches, which goes on computing rows that have stopped. CPU seconds of
-one thread. Counted are the rows that the model computed beyond the tokens of the answers: those after a stop.
+Four ways, each greedy, with the same stop tokens and limit: the project's generator in batches; the same without sharing
+what prompts begin with; transformers' own `generate` one prompt at a time; and that in the same batches, which goes on
+computing rows that have stopped. CPU seconds of one thread. Counted are the rows that the model computed beyond the tokens
+of the answers: those after a stop.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from rich.console import Console
@@ -24,6 +26,7 @@ from benchmarks.run import settle, terminal
 from benchmarks.targets import Target
 from benchmarks.workload import FOLDER, smollm2
 from llm_jepa.errors import UserError
+from llm_jepa.evaluation import prefix
 from llm_jepa.evaluation.generate import Generation, cut, generate, longest_first
 from llm_jepa.evaluation.prefix import CACHE_NAMES
 from llm_jepa.model.load import ModelConfig, load_model, load_tokenizer
@@ -86,6 +89,12 @@ def ours(setting: Setting) -> Answers:
     return dict(generate(setting.model, setting.prompts, stop_ids=setting.stop_ids, pad_id=setting.pad, **limits))
 
 
+def unshared(setting: Setting) -> Answers:
+    """Answer with the project's generator, which computes for every prompt what all begin with."""
+    with patch.object(prefix, "SHORTEST", sys.maxsize):
+        return ours(setting)
+
+
 def library(setting: Setting, *, batch: int) -> Answers:
     """Answer with transformers' `generate`, padded on the left."""
     chosen = GenerationConfig(
@@ -115,8 +124,9 @@ def measure(name: str, setting: Setting, run: Callable[[], Answers]) -> Way:
 
 
 def compare(setting: Setting, console: Console) -> None:
-    """Measure the three ways on one setting and print what they cost."""
+    """Measure the ways on one setting and print what they cost."""
     batched = measure("in batches, this project", setting, lambda: ours(setting))
+    every = measure("in batches, nothing shared", setting, lambda: unshared(setting))
     theirs = measure("in batches, transformers", setting, lambda: library(setting, batch=setting.batch))
     alone = measure("one by one, transformers", setting, lambda: library(setting, batch=1))
     tokens = sum(one.length for one in batched.answers.values())
@@ -126,7 +136,7 @@ def compare(setting: Setting, console: Console) -> None:
     table = Table(title=title, title_justify="left")
     for column in ("way", "CPU s", "answers/s", "times one by one", "rows after a stop", "other answers"):
         table.add_column(column, justify="left" if column == "way" else "right")
-    for way in (batched, theirs, alone):
+    for way in (batched, every, theirs, alone):
         other = sum(way.answers[index] != alone.answers[index] for index in alone.answers)
         cells = (f"{way.seconds:.1f}", f"{count / way.seconds:.2f}", f"{alone.seconds / way.seconds:.2f}")
         table.add_row(way.name, *cells, str(way.wasted), str(other))
