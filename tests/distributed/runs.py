@@ -17,8 +17,9 @@ from llm_jepa.model.load import ModelConfig
 from llm_jepa.model.lora import LoRA
 from llm_jepa.objective.jepa import JEPA
 
-KINDS = {"ddp": ("ddp", None), "fsdp2": ("fsdp2", None), "fsdp2-lora": ("fsdp2", LoRA(rank=4))}
-"""Engine and adapters of each run; the base model ties its output layer to its embedding."""
+COMPILED = "fsdp2-compiled"
+KINDS = {"ddp": ("ddp", None), "fsdp2": ("fsdp2", None), "fsdp2-lora": ("fsdp2", LoRA(rank=4)), COMPILED: ("fsdp2", None)}
+"""Engine and adapters of each run; the base model ties its output layer to its embedding. One process never compiles."""
 
 ROW_COUNT, TOGETHER = 7, 4
 
@@ -34,6 +35,7 @@ def write_inputs(root: Path) -> None:
 def described(root: Path, kind: str, *, ranks: int) -> Experiment:
     """Return a run of two epochs that is scored after each, on rows that two processes cannot divide evenly."""
     engine, lora = KINDS[kind]
+    compiled = {"torch_compile": True, "torch_compile_backend": "eager"} if kind == COMPILED else {}
     made = experiment(
         root / f"{kind}-{ranks}",
         root / "rows.jsonl",
@@ -44,7 +46,7 @@ def described(root: Path, kind: str, *, ranks: int) -> Experiment:
         logging_steps=1,
         per_device_train_batch_size=TOGETHER // ranks,
         per_device_eval_batch_size=TOGETHER // ranks,
-        **(ENGINES[engine] if ranks > 1 else {}),
+        **(ENGINES[engine] | compiled if ranks > 1 else {}),
     )
     return replace(made, evaluation=replace(made.evaluation, max_new_tokens=6, batch_size=2, each_epoch=True))
 
