@@ -118,7 +118,12 @@ def test_generation_is_not_compiled(tmp_path: Path):
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning")
 @pytest.mark.parametrize(
     ("backend", "checkpointed", "lora"),
-    [("aot_eager", False, False), ("eager", True, False), ("eager", False, True), ("eager", True, True)],
+    [
+        ("aot_eager", False, False),
+        pytest.param("eager", True, False, marks=pytest.mark.slow),
+        pytest.param("eager", False, True, marks=pytest.mark.slow),
+        ("eager", True, True),
+    ],
 )
 def test_training_compiled_is_training(backend, checkpointed, lora, tmp_path: Path):
     found = []
