@@ -59,7 +59,7 @@ def by_workers(tokenizer: str, *, workers: int, copies: int) -> dict[str, float]
     for count in (1, workers):
         began = time.monotonic()
         tokenized(Tokenizer(loaded), examples, Data(train=ROWS, cache=False, workers=count), QUIET)
-        taken[f"{count} processes, s on the clock"] = round(time.monotonic() - began, 2)
+        taken[f"processes: {count}, s on the clock"] = round(time.monotonic() - began, 2)
     return taken
 
 

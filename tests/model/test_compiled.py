@@ -3,6 +3,7 @@
 The backends here run the graphs operation by operation: what is tested is what is traced, and that needs no C++ compiler.
 """
 
+import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,28 @@ def test_the_layers_alone_are_compiled(tmp_path: Path):
     train(model, conversations(4), JEPA(), folder=tmp_path, steps=1, torch_compile=True, torch_compile_backend="eager")
     compiled = {type(module).__name__ for module in model.modules() if module._compiled_call_impl is not None}
     assert compiled == {"LlamaDecoderLayer"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"torch_compile_backend": "inducter"}, r"_backend: there is no 'inducter'; did you mean 'inductor'\?; there are "),
+        ({"torch_compile_mode": "fast"}, r"_mode: there is no 'fast'; there are default, "),
+    ],
+)
+def test_an_unknown_compiler_is_one_sentence(options, sentence, tmp_path: Path):
+    with pytest.raises(UserError, match=rf"^training\.torch_compile{sentence}[^\n]*$"):
+        train(packed_model("llama"), conversations(4), JEPA(), folder=tmp_path, torch_compile=True, **options)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # of inductor itself
+def test_a_machine_without_a_compiler_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    importlib.import_module("torch._inductor.config")
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (str(tmp_path / "no-compiler"),))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    sentence = r"^training\.torch_compile: nothing can be compiled here \([^\n]*\); leave it out, "
+    with pytest.raises(UserError, match=sentence):
+        train(packed_model("llama"), conversations(4), JEPA(), folder=tmp_path, torch_compile=True)
 
 
 def test_a_model_that_does_not_name_its_layers_is_refused():

@@ -16,6 +16,7 @@ from tests.invariants import reference
 from tests.invariants.reference import assert_same, run_packed, run_separately
 from tests.packing.test_packing_properties import forests_of, shapes
 
+from llm_jepa.errors import UserError
 from llm_jepa.model import attention, pieces
 from llm_jepa.model.attention import rows_for
 from llm_jepa.model.encode import encode
@@ -147,7 +148,7 @@ def test_the_attention_takes_what_that_of_transformers_takes(biased, call):
 def test_a_softcap_is_refused_and_not_left_out():
     visibility = pack(FORESTS, pad=PAD, samples_per_row=5).visibility
     query, key, value = torch.ones(3, 1, 2, visibility.segment_start.shape[1], 4)
-    with pytest.raises(ValueError, match="softcap"):
+    with pytest.raises(UserError, match=r"^sdpa has no softcap; set `model\.attention` to 'eager'"):
         pieces_forward(torch.nn.Module(), query, key, value, Pieces.of(visibility, None), softcap=30.0)
 
 

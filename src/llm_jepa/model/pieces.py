@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 
+from llm_jepa.errors import UserError
 from llm_jepa.packing.mask import Visibility
 
 CALL = 4096
@@ -178,10 +179,10 @@ def pieces_forward(  # noqa: PLR0913 - what transformers hands to every attentio
         (row, token, head, width), and no weights.
 
     Raises:
-        ValueError: the layer wants a softcap, which sdpa lacks.
+        UserError: the layer wants a softcap, which sdpa lacks.
     """
     if options.get("softcap") is not None:  # the lowest transformers would leave it out
-        raise ValueError("sdpa has no softcap: use attention eager, or flex on a GPU")
+        raise UserError("sdpa has no softcap; set `model.attention` to 'eager', or to 'flex_attention' on a GPU")
     given = {"dropout": dropout, "scaling": scaling}
     if not isinstance(attention_mask, Pieces):
         bias = {} if position_bias is None else {"position_bias": position_bias}

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import DynamoBackend, TorchDynamoPlugin
 from transformers import Trainer, TrainingArguments
 
-from llm_jepa.errors import UserError
+from llm_jepa.errors import UserError, nearest
 from llm_jepa.model.attention import check_device, only_16_bit
 from llm_jepa.model.check import check_packing
 from llm_jepa.model.compiled import compile_layers
@@ -22,22 +22,49 @@ def check_arguments(args: TrainingArguments, model: torch.nn.Module) -> None:
     """Refuse what a packed training cannot be given.
 
     Raises:
-        UserError: several GPUs in one process, or an attention that cannot be trained on the device.
+        UserError: several GPUs in one process, an unknown compiler, or an attention that cannot be trained on the device.
     """
     if args.n_gpu > 1:
         raise UserError(f"{args.n_gpu} GPUs in one process: start with `accelerate launch`, or show it one of them")
+    if args.torch_compile:
+        from torch._inductor import list_mode_options  # takes seconds to import
+
+        backends = [item.value.lower() for item in DynamoBackend if item is not DynamoBackend.NO]
+        _check_known("torch_compile_backend", args.torch_compile_backend, backends)
+        _check_known("torch_compile_mode", args.torch_compile_mode, ["default", *list_mode_options()])
     check_device(model, args.device)
+
+
+def _check_known(name: str, value: str | None, known: Sequence[str]) -> None:
+    if value is not None and value not in known:
+        there = ", ".join(sorted(set(known)))
+        raise UserError(f"training.{name}: there is no '{value}'{nearest(value, known)}; there are {there}")
 
 
 def compile_by_layers(args: TrainingArguments, model: torch.nn.Module, accelerator: Accelerator) -> None:
     """Compile the model as `training.torch_compile` asks, layer by layer, and have accelerate not compile it as a whole.
 
     Raises:
-        UserError: it cannot be (`model.compiled`).
+        UserError: it cannot be (`model.compiled`), or nothing can be compiled on this machine.
     """
     if args.torch_compile:
+        _check_compiler(args)
         accelerator.state.dynamo_plugin = TorchDynamoPlugin(backend=DynamoBackend.NO)
         compile_layers(model, backend=args.torch_compile_backend or "inductor", mode=args.torch_compile_mode)
+
+
+def _check_compiler(args: TrainingArguments) -> None:
+    """Compile something small, so that a machine without a compiler is told of before the training."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    small = torch.compile(torch.nn.SiLU(), backend=args.torch_compile_backend or "inductor", mode=args.torch_compile_mode)
+    try:
+        small(torch.ones(8, device=args.device))
+    except (TorchDynamoException, RuntimeError) as error:
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(
+            f"training.torch_compile: nothing can be compiled here ({said}); leave it out, or install what is missing"
+        ) from error
 
 
 def shortest(samples: Sequence[Sample]) -> list[Sample]:
