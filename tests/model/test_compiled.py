@@ -166,12 +166,12 @@ def test_an_unknown_compiler_is_one_sentence(options, sentence, tmp_path: Path):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # of inductor itself
-def test_a_machine_without_a_compiler_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    importlib.import_module("torch._inductor.config")
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (str(tmp_path / "no-compiler"),))
-    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+def test_a_machine_without_a_compiler_is_one_sentence(tmp_path: Path):
+    inductor: Any = importlib.import_module("torch._inductor.config")
+    # Its own way to change settings for a while: monkeypatch takes it for a class, and would delete what it had changed.
+    without = inductor.patch({"cpp.cxx": (str(tmp_path / "no-compiler"),), "force_disable_caches": True})
     sentence = r"^training\.torch_compile: nothing can be compiled here \([^\n]*\); leave it out, "
-    with pytest.raises(UserError, match=sentence):
+    with without, pytest.raises(UserError, match=sentence):
         train(packed_model("llama"), conversations(4), JEPA(), folder=tmp_path, torch_compile=True)
 
 

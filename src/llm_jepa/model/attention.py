@@ -158,8 +158,8 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     kind = KINDS[current]
     if kind.name is None:
         return
+    AttentionMaskInterface.register(kind.name, kind.mask)
     if kind.name not in ALL_ATTENTION_FUNCTIONS.valid_keys():  # else it may be kept out of graphs
-        AttentionMaskInterface.register(kind.name, kind.mask)
         AttentionInterface.register(kind.name, kind.forward)
     model.set_attn_implementation(kind.name)
 
