@@ -1,8 +1,12 @@
-"""What each rank of `test_deepspeed.py` runs: a case of `cases.py` under ZeRO, on CPUs by gloo, in float32."""
+"""What each rank of `test_deepspeed.py` runs: cases and whole runs under ZeRO, on CPUs by gloo."""
 
+import importlib
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,26 @@ from torch import distributed
 
 torch.set_num_threads(1)
 
+TRAINED = ("cosine", "infonce", "lora", "uneven")
+"""Of `cases.CASES`."""
 
-def _counted_as_deepspeed(patch: pytest.MonkeyPatch) -> None:
+
+def settings(stage: int, *, bf16: bool = False) -> dict[str, Any]:
+    """Return what a run's config says of DeepSpeed, and that transformers need not look for a GPU of its own."""
+    zero = {
+        "zero_optimization": {"stage": stage, "stage3_gather_16bit_weights_on_model_save": True},
+        "bf16": {"enabled": bf16},
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "train_batch_size": "auto",
+        "gradient_clipping": "auto",
+        "zero_allow_untested_optimizer": True,
+    }
+    return {"deepspeed": zero, "bf16": bf16, "use_cpu": bf16}  # without use_cpu transformers finds no bfloat16 on a CPU
+
+
+@contextmanager
+def counted_as_deepspeed() -> Iterator[None]:
     """Let accelerate count these processes as DeepSpeed's, as it does on accelerators; on CPUs it does not by itself."""
     initialize = PartialState.__init__
 
@@ -31,30 +53,28 @@ def _counted_as_deepspeed(patch: pytest.MonkeyPatch) -> None:
                 "local_process_index": rank,
             }
 
-    patch.setattr(PartialState, "__init__", counted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PartialState, "__init__", counted)
+        communication = importlib.import_module("deepspeed.comm.torch")
+        patch.setattr(communication, "build_shm_op", lambda: None)  # compiled for CPUs, in place of gloo
+        yield
 
 
-def main(folder: Path, name: str, stage: int) -> None:
-    """Train the tiny model; the first rank writes `weights.safetensors` and `logs.json` into the folder."""
+def train_cases(root: Path, stage: int) -> None:
+    """Train the tiny model in float32 for every case; the first rank writes the weights at the end."""
     from deepspeed.runtime.zero import GatheredParameters  # pyright: ignore[reportMissingImports]
     from tests.distributed.cases import CASES, TOGETHER
     from tests.helpers import conversations, packed_model, train, weights
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-    from llm_jepa.ranks import part
+    from llm_jepa.model.lora import LoRA, with_adapters
 
-    case = CASES[name]
-    zero = {
-        "zero_optimization": {"stage": stage},
-        "train_micro_batch_size_per_gpu": "auto",
-        "gradient_accumulation_steps": "auto",
-        "train_batch_size": "auto",
-        "gradient_clipping": "auto",
-        "zero_allow_untested_optimizer": True,
-    }
-    model = packed_model("llama", k=2, dtype=torch.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        _counted_as_deepspeed(patch)
-        options = case.options | {"deepspeed": zero, "use_cpu": False}
+    for name in TRAINED:
+        case, folder = CASES[name], root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        model: Any = packed_model("llama", k=2, dtype=torch.float32)
+        if case.lora:
+            model = with_adapters(model, LoRA(rank=4), k=2, seed=0)
         logs = train(
             model,
             conversations(case.samples),
@@ -62,15 +82,45 @@ def main(folder: Path, name: str, stage: int) -> None:
             folder=folder / "trainer",
             batch=TOGETHER // int(os.environ["WORLD_SIZE"]),
             accumulation=case.accumulation,
-            **options,
+            **(case.options | settings(stage)),
         )
-    with GatheredParameters(list(model.parameters())):
-        if os.environ["RANK"] == "0":
-            save_file({key: value.clone() for key, value in weights(model).items()}, folder / "weights.safetensors")
-            (folder / "logs.json").write_text(json.dumps(logs))
+        with GatheredParameters(list(model.parameters())):
+            if os.environ["RANK"] == "0":
+                save_file({key: value.clone() for key, value in weights(model).items()}, folder / "weights.safetensors")
+                (folder / "logs.json").write_text(json.dumps(logs))
+        distributed.barrier()
+        unset_hf_deepspeed_config()  # or the next model would be built in pieces
+
+
+def do_runs(root: Path, stage: int) -> None:
+    """Do whole runs: in one go, with adapters, in bfloat16, and once more, stopped after every step and every answer."""
+    from tests.distributed.runs import described
+    from tests.experiments.small_runs import run_in_pieces
+
+    from llm_jepa.experiments.run import run_experiment
+    from llm_jepa.model.lora import LoRA
+
+    made = described(root, "ddp", ranks=int(os.environ["WORLD_SIZE"]))
+    made = replace(made, model=replace(made.model, dtype="float32"))
+    made = replace(made, training=dict(made.training) | settings(stage) | {"save_strategy": "steps", "save_steps": 2})
+    run_experiment(replace(made, output=str(root / "whole")))
+    run_experiment(replace(made, output=str(root / "lora"), model=replace(made.model, lora=LoRA(rank=4))))
+    halved = dict(made.training) | settings(stage, bf16=True)
+    run_experiment(replace(made, output=str(root / "bf16"), training=halved))
+    _, interruptions = run_in_pieces(replace(made, output=str(root / "pieces")))
+    (root / "interruptions").write_text(str(interruptions))
+
+
+def main(root: Path, stage: int) -> None:
+    """Do all of it under one stage of ZeRO."""
+    from llm_jepa.ranks import part
+
+    with counted_as_deepspeed():
+        train_cases(root / "cases", stage)
+        do_runs(root / "runs", stage)
     distributed.barrier()
     part()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -4,10 +4,11 @@ import os
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tests.distributed.cases import ENGINES
 from tests.distributed.cpu_shards import shards_on_cpus
-from tests.experiments.small_runs import ROWS, experiment, restored_logging, write_base, write_rows
+from tests.experiments.small_runs import ROWS, experiment, restored_logging, run_in_pieces, write_base, write_rows
 
 from llm_jepa.experiments.evaluating import evaluate
 from llm_jepa.experiments.experiment import Experiment
@@ -58,6 +59,24 @@ def run(root: Path, kind: str, *, ranks: int) -> RunFolder:
         return run_experiment(described(root, kind, ranks=ranks))
 
 
+def run_in_bfloat16(root: Path) -> None:
+    """Do a run as `configs/accelerate/fsdp2.yaml` has it: in one go, and stopped after every step and every answer."""
+    made = described(root, "fsdp2", ranks=2)
+    settings: dict[str, Any] = {
+        "fsdp": True,
+        "fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT", "activation_checkpointing": True},
+        "bf16": True,
+        "save_strategy": "steps",
+        "save_steps": 2,
+    }
+    made = replace(made, model=replace(made.model, dtype="float32"), training=dict(made.training) | settings)
+    with shards_on_cpus():
+        run_experiment(replace(made, output=str(root / "bf16")))
+    with shards_on_cpus():
+        _, interruptions = run_in_pieces(replace(made, output=str(root / "bf16-pieces")))
+    (root / "bf16-interruptions").write_text(str(interruptions))
+
+
 def run_streamed(root: Path, *, ranks: int) -> RunFolder:
     """Train over a stream, of which the processes take turns, past its end and with a checkpoint in between."""
     made = described(root, "ddp", ranks=ranks)
@@ -88,5 +107,6 @@ def run_both(root: Path) -> None:
     """Do all of it as one of two processes."""
     for kind in KINDS:
         run(root, kind, ranks=int(os.environ["WORLD_SIZE"]))
+    run_in_bfloat16(root)
     run_evaluation(root, ranks=int(os.environ["WORLD_SIZE"]))
     run_streamed(root, ranks=int(os.environ["WORLD_SIZE"]))

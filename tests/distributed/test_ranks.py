@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 from tests.distributed.cases import CASES, ENGINES, RESUMED, Outcome, run
 from tests.helpers import largest_difference
 
+from llm_jepa.errors import UserError
+
 ROUNDING = 1e-6
 """Adam magnifies the rounding of float64 where a gradient is nearly zero."""
 
@@ -63,6 +65,14 @@ def test_a_checkpoint_of_two_processes_resumes_on_one(world: Path, engine: str, 
     checkpoint = world / engine / "straight" / "trainer" / "checkpoint-3"
     resumed = run(RESUMED, tmp_path, engine=engine, resume=checkpoint)
     assert largest_difference(together(world / engine / "straight").weights, resumed.weights) < ROUNDING
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [engine for engine in ENGINES if engine != "ddp"])
+def test_a_checkpoint_of_fsdp2_is_not_continued_without_its_optimizer(world: Path, engine: str, tmp_path: Path) -> None:
+    checkpoint = world / engine / "straight" / "trainer" / "checkpoint-3"
+    with pytest.raises(UserError, match=r"^checkpoint-3 was written under FSDP, "):
+        run(RESUMED, tmp_path, engine="ddp", resume=checkpoint)
 
 
 @pytest.mark.slow

@@ -34,6 +34,18 @@ def test_two_ranks_write_the_run_of_one(world: Path, kind: str, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_fsdp2_in_bfloat16_with_checkpointed_layers_is_near_float64_and_resumes_to_the_bit(world: Path) -> None:
+    exact, whole, pieces = (world / "runs" / name for name in ("fsdp2-2", "bf16", "bf16-pieces"))
+    assert int((world / "runs" / "bf16-interruptions").read_text()) > 2
+    for name in ("model/model.safetensors", "predictor.safetensors", "predictions.jsonl", "verdicts.jsonl"):
+        assert (pieces / name).read_bytes() == (whole / name).read_bytes(), name
+    found, wanted = figures(whole / "results.json"), figures(exact / "results.json")
+    assert figures(pieces / "results.json") == found
+    assert found["loss"] == pytest.approx(wanted["loss"], rel=0.02)
+    assert found["loss"] != wanted["loss"]
+
+
+@pytest.mark.slow
 def test_two_ranks_take_turns_in_a_stream(world: Path, tmp_path: Path) -> None:
     runs.write_inputs(tmp_path)
     one, two = runs.run_streamed(tmp_path, ranks=1).root, world / "runs" / "stream-2"

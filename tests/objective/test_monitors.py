@@ -81,6 +81,13 @@ def test_opposite_pairs_have_the_lowest_cosine():
     assert found.retrieval_at_1 == 0.0
 
 
+@pytest.mark.parametrize("turn", [0.0, 4e-7, -4e-7])
+def test_of_targets_that_are_equal_but_for_rounding_none_is_retrieved(turn):
+    predicted, target = torch.eye(4)[[0, 0, 1, 2, 3]], torch.eye(4)[[0, 0, 1, 2, 3]]
+    predicted[:2, 1], target[0, 1] = 0.5, turn
+    assert alignment(predicted, target).retrieval_at_1 == pytest.approx(0.6)
+
+
 def test_swapped_pairs_are_never_retrieved():
     found = alignment(torch.eye(4), torch.eye(4).roll(1, dims=0))
     assert (found.cosine_matched, found.retrieval_at_1) == (0.0, 0.0)

@@ -114,7 +114,7 @@ def log_likelihoods(model: nn.Module, choices: Sequence[Continuation], *, pad_id
     for index, choice in enumerate(choices):
         readers.setdefault(choice.row, []).append(index)
     rows, found = list(readers), [0.0] * len(choices)
-    with torch.inference_mode(), evaluation_mode(model):
+    with torch.no_grad(), evaluation_mode(model):
         for batch in longest_first([len(row) for row in rows], batch_size):
             asked = [(place, index) for place, row in enumerate(batch) for index in readers[rows[row]]]
             values = _forward(model, [rows[row] for row in batch], [(p, choices[i]) for p, i in asked], pad_id)

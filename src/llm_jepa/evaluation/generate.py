@@ -161,7 +161,7 @@ def _generate_batch(
     seen = [[0] * gap + [1] * len(ids) for gap, ids in zip(gaps, prompts, strict=True)]
     device = core(model).device
     padding = _padding_masked(model) if any(gaps) else nullcontext()
-    with torch.inference_mode(), evaluation_mode(model), _without_own_settings(model), padding, uncompiled(model):
+    with torch.no_grad(), evaluation_mode(model), _without_own_settings(model), padding, uncompiled(model):
         made = _decode(
             model,
             torch.tensor(rows, device=device),

@@ -172,7 +172,15 @@ def prepare(
 
     Returns:
         The model, or a peft model around it.
+
+    Raises:
+        UserError: the model's attention cannot be packed (`model.attention`), or its weights are spread already.
     """
+    if any(hasattr(parameter, "ds_id") for parameter in model.parameters()):  # DeepSpeed's mark
+        raise UserError(
+            "the model was loaded in pieces, for DeepSpeed's ZeRO 3, and has to be whole to be prepared; load it before "
+            "`TrainingArguments` with a `deepspeed` config are made, or with zero3_init_flag: false"
+        )
     if one_forward:
         use_packed_attention(model)
     add_slots(model, k, seed=seed)

@@ -28,6 +28,10 @@ def collapsed(*, cosine_matched: float, cosine_shuffled: float, retrieval_at_1: 
     return alike and retrieval_at_1 < TELLING_RETRIEVAL
 
 
+_ROUNDING = 1e-6
+"""Cosines in float32 that differ by less are taken as equal: which of two equal targets is nearest would be chance."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
     """How predictions and targets of some pairs lie to each other.
@@ -37,6 +41,7 @@ class Alignment:
         cosine_shuffled: mean over all other targets: what shuffled pairs would show.
         cosine_gap: the difference; 0 means that the views tell nothing about each other.
         retrieval_at_1: share of predictions nearer (by cosine) to their own target than to any other; chance is 1 / pairs.
+            Of targets that are equal, as those of examples with the same Code, none is nearest.
         effective_rank: exp of the entropy of the normalised singular values of the unit-length targets (Roy and Vetterli,
             2007); between 1 (all in one direction) and min(pairs, hidden).
         pairs: number of pairs; retrieval and rank depend on it.
@@ -83,7 +88,7 @@ def alignment(predicted: Float[Tensor, "pair hidden"], target: Float[Tensor, "pa
         cosine_matched=float(matched.mean()),
         cosine_shuffled=float(shuffled),
         cosine_gap=float(matched.mean() - shuffled),
-        retrieval_at_1=float((matched > nearest_other).float().mean()),
+        retrieval_at_1=float((matched > nearest_other + _ROUNDING).float().mean()),
         effective_rank=float(torch.exp(torch.special.entr(share).sum())),
         pairs=pairs,
     )

@@ -12,19 +12,30 @@ from llm_jepa.durable import drafting
 from llm_jepa.errors import UserError
 from llm_jepa.training.checkpoints import DRAFTS, latest_whole, rotate, seal, step_of
 from llm_jepa.training.nonfinite import finite_weights
+from llm_jepa.training.sharded import check_resumable
 
 
 class SafeTrainer(Trainer):
     """Writes every checkpoint beside its place and puts it there when it is whole.
 
-    Overridden hooks of Trainer, and why: `_save_checkpoint` writes into a draft, seals it, and removes old checkpoints by
-    their steps, where Trainer goes by the clock of the file system; `_get_output_dir` says where the draft is;
-    `_load_optimizer_and_scheduler` notes the checkpoint that training resumes from. All processes take part; the one that
-    writes for its machine seals, when all have written.
+    Overridden hooks of Trainer, and why: `train` refuses a checkpoint whose optimizer it would not load; `_save_checkpoint`
+    writes into a draft, seals it, and removes old checkpoints by their steps, where Trainer goes by the clock of the file
+    system; `_get_output_dir` says where the draft is; `_load_optimizer_and_scheduler` notes the checkpoint that training
+    resumes from. All processes take part; the one that writes for its machine seals, when all have written.
     """
 
     _drafting = False
     _saved = 0
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *arguments: Any, **options: Any) -> Any:  # noqa: FBT001
+        """Train, from the beginning or from a checkpoint.
+
+        Raises:
+            UserError: the checkpoint is one of another launch (`training.sharded.check_resumable`).
+        """
+        if isinstance(resume_from_checkpoint, str):
+            check_resumable(self.accelerator, Path(resume_from_checkpoint))
+        return super().train(resume_from_checkpoint, *arguments, **options)
 
     def save_once(self) -> None:
         """Save a checkpoint of the training as it is now, unless the latest one is of this step."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -83,7 +84,7 @@ def check_start(trainer: Trainer, forests: Sequence[Forest], *, rows: Rows) -> N
     Raises:
         UserError: it does not (`model.check.check_packing`).
     """
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
     with trainer.compute_loss_context_manager() if only_16_bit(model) else nullcontext():
         check_packing(model, forests, pad=0, rows=rows, precision=_precision(model, trainer.args))
 

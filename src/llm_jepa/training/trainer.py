@@ -133,7 +133,8 @@ class JEPATrainer(SafeTrainer):
     @property
     def trained(self) -> nn.Module:
         """The model that is trained, without Trainer's wrappers."""
-        return self.accelerator.unwrap_model(self.model)
+        found: Any = self.accelerator.unwrap_model(self.model)
+        return found
 
     def flops(self) -> float:
         """Return the operations done so far by all ranks, resumed parts included."""
