@@ -17,7 +17,7 @@ from llm_jepa.scoring.regex import RegexScorer
 from llm_jepa.scoring.scorer import Scorer
 from llm_jepa.scoring.sql import SqlScorer
 from llm_jepa.scoring.text import TextScorer
-from llm_jepa.tasks.files import READERS
+from llm_jepa.tasks.formats import READERS
 from llm_jepa.tasks.official import from_chat
 from llm_jepa.tasks.registry import TASKS, find_task
 from llm_jepa.tasks.sources import local_file

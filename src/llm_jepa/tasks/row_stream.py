@@ -20,7 +20,7 @@ from pyarrow import parquet
 
 from llm_jepa.errors import UserError
 from llm_jepa.records import Example
-from llm_jepa.tasks import files
+from llm_jepa.tasks import files, formats
 from llm_jepa.tasks.columns import Columns, to_example
 from llm_jepa.tasks.hub import LIBRARY_ERRORS, quiet_datasets, reason
 
@@ -54,7 +54,7 @@ class RowStream:
     def __post_init__(self) -> None:
         """Check that all files can be read row by row."""
         for path in self._files():
-            kind = files.kind_of(path)
+            kind = formats.kind_of(path)
             packed = kind == ".parquet" and path.suffix.lower() == ".gz"
             if kind not in STREAMED or packed:
                 remedy = "unpack it" if packed else f"write {', '.join(STREAMED[:-1])} (also as .gz) or .parquet instead"
@@ -68,7 +68,7 @@ class RowStream:
         root = Path(os.path.expanduser(self.source))
         root = root if root.is_dir() else root.parent
         for path in paths:
-            kind, at = files.kind_of(path), path.relative_to(root).as_posix()
+            kind, at = formats.kind_of(path), path.relative_to(root).as_posix()
             if kind == ".parquet":
                 yield from _parquet_rows(path, at)
             elif kind in (".csv", ".tsv"):
@@ -97,7 +97,7 @@ class RowStream:
         name, content = row
         if isinstance(content, str):
             file, _, line = name.rpartition(":")
-            content = files.json_object(content, file, int(line))
+            content = formats.json_object(content, file, int(line))
         return to_example(content, name=name, columns=self.columns)
 
     def _files(self) -> list[Path]:
@@ -132,7 +132,7 @@ def _lines(path: Path, at: str) -> Iterator[RawRow]:
 
 def _table_rows(path: Path, at: str, delimiter: str) -> Iterator[RawRow]:
     with _opened(path) as text:
-        for number, row in files.table_rows(text, path.name, delimiter=delimiter):
+        for number, row in formats.table_rows(text, path.name, delimiter=delimiter):
             yield f"{at}:{number}", row
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from llm_jepa.errors import UserError, nearest
 from llm_jepa.records import Example
 from llm_jepa.tasks.download import DownloadError, fetch
-from llm_jepa.tasks.files import READERS
+from llm_jepa.tasks.formats import READERS
 from llm_jepa.tasks.hub import LIBRARY_ERRORS, hub_rows, reason
 from llm_jepa.tasks.task import TRAIN, VALIDATION, HubSplit, Reader, Split, Task
 
