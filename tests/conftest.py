@@ -3,8 +3,9 @@
 import gzip
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,27 @@ def words() -> Any:
     from tests.helpers import word_tokenizer
 
     return word_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of good input with a finished run, made once."""
+    from tests.corpus.world import write_world
+
+    folder = tmp_path_factory.mktemp("good")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_world(folder)
+    return folder
+
+
+@pytest.fixture
+def here(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of it to spoil, as the working folder."""
+    from tests.experiments.small_runs import restored_logging
+
+    copy = tmp_path / "here"
+    shutil.copytree(good, copy)
+    monkeypatch.chdir(copy)
+    with restored_logging():
+        yield copy

@@ -3,8 +3,6 @@
 import hashlib
 import re
 import shlex
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +15,6 @@ from tests.corpus.configs import CONFIGS
 from tests.corpus.data import DATA
 from tests.corpus.models import MODELS
 from tests.corpus.runs import RUNS
-from tests.corpus.world import write_world
-from tests.experiments.small_runs import restored_logging
 
 CORPUS: dict[str, Case] = {
     f"{topic}: {name}": case
@@ -36,26 +32,6 @@ SENTENCES: dict[str, str] = yaml.safe_load((Path(__file__).parent / "corpus" / "
 
 PROGRESS = re.compile(r"reading .*|loading .*|generating .*|continuing from .*|there is no chat template.*|\s*")
 """What a command tells while it works; anything else on the standard error is the answer."""
-
-
-@pytest.fixture(scope="session")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of good input, made once."""
-    folder = tmp_path_factory.mktemp("good")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_world(folder)
-    return folder
-
-
-@pytest.fixture
-def here(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of it to spoil, as the working folder."""
-    copy = tmp_path / "here"
-    shutil.copytree(good, copy)
-    monkeypatch.chdir(copy)
-    with restored_logging():
-        yield copy
 
 
 def contents(folder: Path) -> dict[str, str]:

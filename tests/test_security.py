@@ -5,7 +5,7 @@ import os
 import pickle
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,8 +23,7 @@ from llm_jepa.experiments.secrets import redacted
 from llm_jepa.model.load import ModelConfig, load_model, load_tokenizer
 from llm_jepa.training.checkpoints import MANIFEST, seal
 from llm_jepa.views.tokenize import Tokenizer
-from tests.corpus.world import write_world
-from tests.experiments.small_runs import restored_logging, write_base
+from tests.experiments.small_runs import write_base
 from tests.helpers import text_code, word_tokenizer
 
 ESCAPES = "\x1b]0;stolen\x07\x1b[2J\u202eevil\x9b31m"
@@ -36,25 +35,6 @@ class Theft:
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return (os.system, ("touch stolen",))
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of good input with a finished run."""
-    folder = tmp_path_factory.mktemp("good")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        write_world(folder)
-    return folder
-
-
-@pytest.fixture
-def here(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of it, as the working folder."""
-    shutil.copytree(good, tmp_path / "here")
-    monkeypatch.chdir(tmp_path / "here")
-    with restored_logging():
-        yield tmp_path / "here"
 
 
 def half_run(here: Path) -> Path:

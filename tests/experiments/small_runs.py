@@ -122,17 +122,17 @@ class Watch(TrainerCallback):
         model.train(training)
 
 
-def train_watched(described: Experiment, watch: Watch) -> RunFolder:
-    """Run an experiment with a callback that looks at the model in memory."""
+def run_with(described: Experiment, callback: TrainerCallback) -> RunFolder:
+    """Run an experiment with one more callback."""
     make: Callable[..., Any] = running.make_trainer
 
-    def with_watch(*arguments: Any, **options: Any) -> Any:
+    def with_callback(*arguments: Any, **options: Any) -> Any:
         trainer, stop = make(*arguments, **options)
-        trainer.add_callback(watch)
+        trainer.add_callback(callback)
         return trainer, stop
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "make_trainer", with_watch)
+        patch.setattr(running, "make_trainer", with_callback)
         return running.run_experiment(described)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
-from tests.experiments.small_runs import ROWS, Watch, experiment, restored_logging, train_watched, write_base, write_rows
+from tests.experiments.small_runs import ROWS, Watch, experiment, restored_logging, run_with, write_base, write_rows
 from tests.helpers import plain_model
 
 from llm_jepa.errors import UserError
@@ -29,7 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_rows(root / "more.jsonl", [*ROWS, {"text": "lines with a vowel or dog", "code": "dog"}])
     write_base(root / "base")
     write_base(root / "bare", template=False)
-    train_watched(experiment(root / "run", rows, ModelConfig(name=str(root / "base"))), Watch([4, 5], [3]))
+    run_with(experiment(root / "run", rows, ModelConfig(name=str(root / "base"))), Watch([4, 5], [3]))
     with restored_logging():
         yield root
 

@@ -16,7 +16,7 @@ from tests.experiments.small_runs import (
     Watch,
     experiment,
     restored_logging,
-    train_watched,
+    run_with,
     write_base,
     write_rows,
 )
@@ -94,7 +94,7 @@ class Runs:
             else:
                 model = ModelConfig(name=str(base), lora=lora)
             self.watches[name] = Watch(ids, self.stops)
-            self.runs[name] = train_watched(experiment(root / name, rows, model, k=case["k"]), self.watches[name])
+            self.runs[name] = run_with(experiment(root / name, rows, model, k=case["k"]), self.watches[name])
         self.exported = self._export()
 
     def _export(self) -> Exported:

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from tests.experiments.small_runs import experiment, write_base, write_rows
+from tests.experiments.small_runs import experiment, run_with, write_base, write_rows
 from transformers import TrainerCallback
 
 from llm_jepa.errors import UserError
-from llm_jepa.experiments import run as running
 from llm_jepa.experiments import scoring_runs
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.files import RunFolder
@@ -66,20 +65,6 @@ def remount(place: Path, options: str) -> None:
 def described(output: Path, base: Path, folder: Path, **more: Any) -> Experiment:
     settings = {"max_steps": STEPS, "save_steps": 1, "save_total_limit": None, "logging_steps": 1} | more
     return experiment(output, write_rows(folder / "rows.jsonl"), ModelConfig(name=str(base)), **settings)
-
-
-def run_with(mine: Experiment, callback: TrainerCallback) -> RunFolder:
-    """Run an experiment with one more callback."""
-    make: Callable[..., Any] = running.make_trainer
-
-    def with_callback(*arguments: Any, **options: Any) -> Any:
-        trainer, stop = make(*arguments, **options)
-        trainer.add_callback(callback)
-        return trainer, stop
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "make_trainer", with_callback)
-        return running.run_experiment(mine)
 
 
 def weights(run: RunFolder) -> bytes:

@@ -1,6 +1,5 @@
 """Every kind of source, written by the test; bad ones are in `test_files_errors`."""
 
-import gzip
 import io
 import json
 import logging
@@ -11,6 +10,7 @@ import datasets.config
 import pyarrow
 import pyarrow.parquet
 import pytest
+from tests.tasks.data_files import write
 
 from llm_jepa.errors import UserError
 from llm_jepa.records import Example, Message, View
@@ -23,20 +23,7 @@ PAIRS = [(row["text"], row["code"]) for row in ROWS]
 TEXTS = pyarrow.schema([("text", pyarrow.string()), ("code", pyarrow.string())])
 
 
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    """Relative paths, as a user types them, and no network."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-
-
-def write(name: str, content: bytes | str) -> str:
-    """Write a file, compressed if its name says so, and return its name."""
-    data = content.encode() if isinstance(content, str) else content
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    return name
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 
 
 def parquet(rows: list[dict[str, str]]) -> bytes:

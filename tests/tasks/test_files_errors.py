@@ -9,6 +9,7 @@ import datasets.config
 import pyarrow
 import pyarrow.parquet
 import pytest
+from tests.tasks.data_files import write
 
 from llm_jepa.errors import UserError
 from llm_jepa.tasks.files import read_examples
@@ -17,20 +18,7 @@ KNOWN = ".jsonl, .ndjson, .json, .csv, .tsv, .parquet"
 GOOD = '{"text": "a", "code": "b"}\n'
 
 
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path, monkeypatch):
-    """Relative paths, as a user types them, and no network."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-
-
-def write(name: str, content: bytes | str) -> str:
-    """Write a file, compressed if its name says so, and return its name."""
-    data = content.encode() if isinstance(content, str) else content
-    path = Path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    return name
+pytestmark = pytest.mark.usefixtures("in_an_empty_folder")
 
 
 def parquet(*texts: str) -> bytes:
