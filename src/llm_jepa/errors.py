@@ -31,6 +31,21 @@ def terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated
 
 
+MOST_SHOWN = 40
+"""Characters of a user's own words that a message repeats."""
+
+
+def shown(said: object) -> str:
+    """Return a user's own words as a message repeats them: on one line, and of long ones the beginning.
+
+    Example:
+        >>> shown("two  spaces"), shown("x" * 1000) == "x" * 40 + "…"
+        ('two spaces', True)
+    """
+    line = " ".join(str(said).split())
+    return line if len(line) <= MOST_SHOWN else f"{line[:MOST_SHOWN]}…"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint that names the known word nearest to `name`, or an empty string.
 

@@ -24,6 +24,12 @@ def launched() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def launch_precision() -> str | None:
+    """Return what `accelerate launch` has processes compute in, "bf16" or "fp16"; None where it does not say."""
+    said = os.environ.get("ACCELERATE_MIXED_PRECISION")
+    return said if said in {"bf16", "fp16"} else None
+
+
 def processes() -> PartialState:
     """Return what accelerate knows of the processes; on a machine without accelerators it has to be told to look."""
     return PartialState(cpu=not torch.accelerator.is_available())

@@ -87,6 +87,7 @@ DATA: dict[str, Case] = {
     ),
     "messages that are none": lines("d.jsonl", row(messages="hello")),
     "message without a role": lines("d.jsonl", row(messages=[{"content": "a"}, {"role": "assistant", "content": "b"}])),
+    "role without an end": lines("d.jsonl", row(messages=[{"role": "assi" * 200, "content": "a"}])),
     "unknown role": lines("d.jsonl", row(messages=[{"role": "bot", "content": "a"}])),
     "conversation without an answer": lines("d.jsonl", row(messages=[{"role": "user", "content": "a"}])),
     "conversation without a question": lines("d.jsonl", row(messages=[{"role": "assistant", "content": "a"}])),

@@ -4,10 +4,10 @@ import os
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tests.distributed.cases import ENGINES
 from tests.distributed.cpu_shards import shards_on_cpus
+from tests.distributed.launch_environment import launched_by
 from tests.experiments.small_runs import ROWS, experiment, restored_logging, run_in_pieces, write_base, write_rows
 
 from llm_jepa.experiments.evaluating import evaluate
@@ -62,17 +62,12 @@ def run(root: Path, kind: str, *, ranks: int) -> RunFolder:
 def run_in_bfloat16(root: Path) -> None:
     """Do a run as `configs/accelerate/fsdp2.yaml` has it: in one go, and stopped after every step and every answer."""
     made = described(root, "fsdp2", ranks=2)
-    settings: dict[str, Any] = {
-        "fsdp": True,
-        "fsdp_config": {"state_dict_type": "SHARDED_STATE_DICT", "activation_checkpointing": True},
-        "bf16": True,
-        "save_strategy": "steps",
-        "save_steps": 2,
-    }
-    made = replace(made, model=replace(made.model, dtype="float32"), training=dict(made.training) | settings)
-    with shards_on_cpus():
+    settings = {name: value for name, value in made.training.items() if not name.startswith("fsdp")}
+    settings |= {"save_strategy": "steps", "save_steps": 2}
+    made = replace(made, model=replace(made.model, dtype="float32"), training=settings)
+    with launched_by("fsdp2"), shards_on_cpus():
         run_experiment(replace(made, output=str(root / "bf16")))
-    with shards_on_cpus():
+    with launched_by("fsdp2"), shards_on_cpus():
         _, interruptions = run_in_pieces(replace(made, output=str(root / "bf16-pieces")))
     (root / "bf16-interruptions").write_text(str(interruptions))
 

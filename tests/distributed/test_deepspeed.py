@@ -78,7 +78,7 @@ def test_a_checkpoint_of_zero_is_continued_by_as_many_processes_under_zero_alone
         check_resumable(two, checkpoint)
 
 
-def test_a_run_in_bfloat16_under_zero_is_near_that_in_float32(zero: Path) -> None:
+def test_a_run_by_the_launch_file_in_bfloat16_is_near_that_in_float32(zero: Path) -> None:
     whole, halved = (figures(zero / "runs" / name / "results.json") for name in ("whole", "bf16"))
     assert halved["left_out"] == 0
     assert halved["loss"] != whole["loss"]

@@ -34,7 +34,9 @@ def test_two_ranks_write_the_run_of_one(world: Path, kind: str, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_fsdp2_in_bfloat16_with_checkpointed_layers_is_near_float64_and_resumes_to_the_bit(world: Path) -> None:
+def test_the_launch_file_of_fsdp2_in_bfloat16_with_checkpointed_layers_is_near_float64_and_resumes_to_the_bit(
+    world: Path,
+) -> None:
     exact, whole, pieces = (world / "runs" / name for name in ("fsdp2-2", "bf16", "bf16-pieces"))
     assert int((world / "runs" / "bf16-interruptions").read_text()) > 2
     for name in ("model/model.safetensors", "predictor.safetensors", "predictions.jsonl", "verdicts.jsonl"):

@@ -46,7 +46,7 @@ def parse(
     """
     try:
         return parser.parse_args(list(arguments))
-    except ArgumentError as error:
+    except (ArgumentError, OverflowError) as error:
         raise UserError(sentence(error, choices=choices or {})) from error
 
 

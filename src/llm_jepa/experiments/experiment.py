@@ -15,7 +15,7 @@ from llm_jepa.model.load import ModelConfig
 from llm_jepa.objective.jepa import JEPA
 from llm_jepa.packing.collate import OverLength
 from llm_jepa.packing.layout import Layout
-from llm_jepa.ranks import launched
+from llm_jepa.ranks import launch_precision, launched
 from llm_jepa.scoring.scorer import Scorer
 from llm_jepa.tasks.columns import Columns
 from llm_jepa.training.nonfinite import OnNan
@@ -225,7 +225,14 @@ class Experiment:
         # Several processes on CPUs find each other only when they are told that there is nothing else.
         alone = not torch.accelerator.is_available() and not parse_flag_from_env("ACCELERATE_USE_DEEPSPEED")
         defaults = {**TRAINING_DEFAULTS, **STREAM_DEFAULTS} if self.data.stream else TRAINING_DEFAULTS
-        chosen = {**defaults, "use_cpu": alone, **self.training, "output_dir": folder, "seed": self.seed}
+        chosen = {
+            **defaults,
+            "use_cpu": alone,
+            **self._precision(),
+            **self.training,
+            "output_dir": folder,
+            "seed": self.seed,
+        }
         # YAML 1.1 reads a bare `no`, which is a value of the strategies, as false.
         chosen |= {name: "no" for name, value in chosen.items() if value is False and name.endswith("_strategy")}
         if self.samples_per_step is not None:
@@ -234,6 +241,15 @@ class Experiment:
             return TrainingArguments(**chosen, remove_unused_columns=False)
         except (ValueError, TypeError, ImportError, OSError) as error:
             raise UserError(f"training: transformers refuses these arguments: {' '.join(str(error).split())}") from error
+
+    def _precision(self) -> dict[str, bool]:
+        """Return the arithmetic that the launch asks for, as an argument of Trainer, which has to know of it, too."""
+        asked = launch_precision()
+        said = {name: bool(self.training[name]) for name in ("bf16", "fp16") if name in self.training}
+        if asked is not None and said and not said.get(asked):
+            there = ", ".join(f"training.{name}: {str(value).lower()}" for name, value in said.items())
+            raise UserError(f"{there}, but the launch computes in {asked} (mixed_precision); change one of them")
+        return {} if asked is None else {asked: True}
 
     def _micro_batches(self, batch: int) -> int:
         """Return the micro-batches of each process in an optimizer step of `samples_per_step` samples."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from llm_jepa.errors import nearest
+from llm_jepa.errors import nearest, shown
 
 LONGEST = 400
 """Characters of a parser's own words that are shown."""
@@ -38,6 +38,7 @@ _WORDS = (
     (re.compile(r"Key must be a string, got: (.+?)\."), r"a field's name is \1; write a text"),
     (re.compile(r"Unable to load config '(.+?)' - .+"), r"expected fields with values, got: \1"),
     (re.compile(r"invalid int value"), "no whole number"),
+    (re.compile(r"int too large to convert to float"), "a number has more digits than any field takes; write a smaller one"),
     (re.compile(r"invalid float value"), "no number"),
 )
 
@@ -54,7 +55,7 @@ def sentence(error: Exception, *, known: Sequence[str] = (), choices: Mapping[st
     if known and (found := _UNKNOWN.search(text)) is not None:
         name = next(filter(None, found.groups()))
         by_end = {full.rpartition(".")[2]: full for full in known}
-        return f"there is no field '{name}'{nearest(name, known) or nearest(name.rpartition('.')[2], by_end)}"
+        return f"there is no field '{shown(name)}'{nearest(name, known) or nearest(name.rpartition('.')[2], by_end)}"
     if (found := _MISSING.search(text)) is not None:
         several = "," in found[1]
         return f"{found[1]} {'are missing; give them' if several else 'is missing; give it'}, `--help` says more"

@@ -11,12 +11,15 @@ from typing import Any
 
 import yaml
 
-from llm_jepa.errors import UserError, nearest
+from llm_jepa.errors import UserError, nearest, shown
 
 MOST = 100_000
 """Values that a file may hold, those that its anchors repeat included; the longest config in use has about a hundred."""
 DEEPEST = 50
 """Levels that values may be nested."""
+LONGEST_NUMBER = 300
+"""Digits of a whole number; beyond 308 it is no number for a computer's arithmetic any more."""
+_INTEGER = "tag:yaml.org,2002:int"
 
 
 def read_yaml(path: Path) -> Any:
@@ -122,6 +125,8 @@ class _Scale:
             raise UserError(f"{place}: an anchor (&) holds itself; write out what it stands for")
         if len(self.open) >= DEEPEST:
             raise UserError(f"{place}: {_TOO_DEEP}")
+        if node.tag == _INTEGER and len(node.value) > LONGEST_NUMBER:
+            raise UserError(f"{place}: a number has {len(node.value)} digits; write one of at most {LONGEST_NUMBER}")
         self.open.add(id(node))
         total = 1 + sum(map(self.weigh, self._inside(node)))
         self.open.remove(id(node))
@@ -138,7 +143,7 @@ class _Scale:
             for key, value in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value in seen:
                     line = key.start_mark.line + 1
-                    raise UserError(f"{self.where}:{line}: the key {key.value[:40]!r} is there twice; keep one of the two")
+                    raise UserError(f"{self.where}:{line}: the key {shown(key.value)!r} is there twice; keep one of the two")
                 seen.update([key.value] if isinstance(key, yaml.ScalarNode) else [])
                 yield key
                 yield value

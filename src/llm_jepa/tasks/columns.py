@@ -17,14 +17,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_jepa.errors import UserError, nearest
+from llm_jepa.errors import UserError, nearest, shown
 from llm_jepa.records import ASSISTANT, SYSTEM, USER, Example, Message, View
 
 ROLES = (SYSTEM, USER, ASSISTANT)
 MESSAGES = "messages"
 PAIRS = (("prompt", "completion"), ("text", "code"))
 GROUPS = ("views", "paraphrases")
-MOST_NAMED, LONGEST_NAME = 12, 40
+MOST_NAMED = 12
 """Columns, and characters of a name, that an error tells."""
 
 
@@ -202,7 +202,7 @@ def _turn(item: object, field: str) -> _Turn:
             raise UserError(f"'{field}' has no '{key}' ({_present(item)}); add it")
     role = _text(item["role"], f"{field}.role")
     if role not in ROLES:
-        raise UserError(f"'{field}.role' is '{role}'; use {_words(ROLES, 'or')}{nearest(role, ROLES)}")
+        raise UserError(f"'{field}.role' is '{shown(role)}'; use {_words(ROLES, 'or')}{nearest(role, ROLES)}")
     content = _text(item["content"], f"{field}.content")
     return _Turn(field=f"{field}.content", message=Message(role=role, content=content))
 
@@ -248,17 +248,11 @@ def _extra(row: Mapping[str, Any], used: Iterable[str]) -> dict[str, str]:
 
 def _present(row: Mapping[str, Any]) -> str:
     """Return a phrase that lists the columns of a row, the first of many."""
-    names = [_shown(name) for name in row]
+    names = [shown(name) for name in row]  # a table without a header has whole texts in its first row
     if len(names) > MOST_NAMED:
         first = ", ".join(f"'{name}'" for name in names[:MOST_NAMED])
         return f"there are {first} and {len(names) - MOST_NAMED} more"
     return f"there are {_words(names, 'and')}" if names else "there are none"
-
-
-def _shown(name: str) -> str:
-    """Return the name of a column on one line: a table without a header has whole texts in its first row."""
-    line = " ".join(name.split())
-    return line if len(line) <= LONGEST_NAME else f"{line[:LONGEST_NAME]}…"
 
 
 def _words(names: Iterable[str], joint: str) -> str:

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 
 import datasets
 
-from llm_jepa.errors import UserError
+from llm_jepa.errors import UserError, shown
 from llm_jepa.tasks.hub import LIBRARY_ERRORS, quiet_datasets, reason
 
 Rows: TypeAlias = Iterator[tuple[int, Mapping[str, Any]]]
@@ -89,7 +89,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:40]!r} is there twice")
+        raise ValueError(f"the key {shown(twice)!r} is there twice")
     return found
 
 
@@ -157,7 +157,7 @@ def _header(cells: list[str], where: str) -> list[str]:
     """Return the names of a table's columns, which must differ."""
     names = [cell.strip() for cell in cells]
     if twice := [name for name in names if name and names.count(name) > 1]:
-        raise UserError(f"{where}: two columns are named '{' '.join(twice[0].split())[:40]}'; rename one")
+        raise UserError(f"{where}: two columns are named '{shown(twice[0])}'; rename one")
     return names
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from llm_jepa.errors import UserError
+from llm_jepa.errors import UserError, shown
 from llm_jepa.experiments.config import parse_experiment
 from llm_jepa.experiments.experiment import Experiment
 from llm_jepa.experiments.pool import Job
@@ -74,7 +74,7 @@ def _parse(text: str) -> list[Arm]:
     found = read_yaml(path) if is_file else parse_yaml(text, where)
     remedy = "write `{name: {field: value}}`, such as `{light: {objective.weight: 0.1}}`, or the name of a file with that"
     if not isinstance(found, dict) or not all(isinstance(item, dict) for item in found.values()):
-        raise UserError(f"{where}: '{text[:60]}' names no arms with their changes; {remedy}")
+        raise UserError(f"{where}: '{shown(text)}' names no arms with their changes; {remedy}")
     return [Arm(str(name), _flat(changes)) for name, changes in found.items()]
 
 

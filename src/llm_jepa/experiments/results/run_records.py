@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from llm_jepa.errors import UserError, nearest
+from llm_jepa.errors import UserError, nearest, shown
 from llm_jepa.experiments.files import FORMAT
 from llm_jepa.experiments.json_files import json_object
 from llm_jepa.experiments.results.run_analysis import ANALYSIS, Analysis, parse_analysis
@@ -227,7 +227,7 @@ def _number(row: Mapping[str, Any], name: str, path: Path) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not _representable(value):
-        raise UserError(f"{path}: '{name}' is {str(value)[:40]!r}; it must be a number")
+        raise UserError(f"{path}: '{name}' is {shown(value)!r}; it must be a number")
     return value if math.isfinite(value) else None
 
 
