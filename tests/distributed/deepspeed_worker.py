@@ -97,6 +97,7 @@ def do_runs(root: Path, stage: int) -> None:
     from tests.distributed.runs import described
     from tests.experiments.small_runs import run_in_pieces
 
+    from llm_jepa.errors import UserError
     from llm_jepa.experiments.run import run_experiment
     from llm_jepa.model.lora import LoRA
 
@@ -107,6 +108,11 @@ def do_runs(root: Path, stage: int) -> None:
     run_experiment(replace(made, output=str(root / "lora"), model=replace(made.model, lora=LoRA(rank=4))))
     _, interruptions = run_in_pieces(replace(made, output=str(root / "pieces")))
     (root / "interruptions").write_text(str(interruptions))
+    other = settings(stage)["deepspeed"] | {"bf16": {"enabled": True}}
+    try:
+        run_experiment(replace(made, output=str(root / "other"), training=dict(made.training) | {"deepspeed": other}))
+    except UserError as error:
+        (root / "refusal").write_text(str(error))
     own = {name: value for name, value in made.training.items() if name != "deepspeed"}
     with launched_by(f"zero{stage}"):  # transformers finds no bfloat16 on a CPU but with use_cpu
         run_experiment(replace(made, output=str(root / "bf16"), training=own | {"use_cpu": True}))

@@ -87,6 +87,13 @@ def test_a_run_by_the_launch_file_in_bfloat16_is_near_that_in_float32(zero: Path
     assert all(torch.isfinite(parameter).all() for parameter in saved.parameters())
 
 
+def test_a_config_of_deepspeed_that_says_other_than_the_run_is_one_sentence(zero: Path) -> None:
+    said = (zero / "runs" / "refusal").read_text()
+    assert said.startswith("training.deepspeed: Please correct the following DeepSpeed config values that mismatch ")
+    assert "bf16.enabled=True" in said
+    assert "\n" not in said
+
+
 def test_a_model_that_was_loaded_in_pieces_is_refused() -> None:
     model = packed_model("llama", k=0)
     next(model.parameters()).ds_id = 0  # pyright: ignore[reportAttributeAccessIssue] - DeepSpeed's mark

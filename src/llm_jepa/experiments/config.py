@@ -63,7 +63,7 @@ def parse_experiment(arguments: Sequence[str]) -> Experiment:
         if parsed.preset is not Preset.correct:
             apply_preset(parsed.preset, parsed, given=parser.parse_args(arguments, defaults=False))
         return _build(parser, parsed)
-    except (ArgumentError, ValueError, TypeError, OverflowError) as error:
+    except (ArgumentError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(_sentence(error, parser)) from error
 
 
@@ -103,7 +103,7 @@ def _described(fields: Mapping[Any, Any]) -> Experiment:
     parser = experiment_parser()
     try:
         return _build(parser, parser.parse_object(dict(fields)))
-    except (ArgumentError, ValueError, TypeError, OverflowError) as error:
+    except (ArgumentError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(_sentence(error, parser)) from error
 
 

@@ -31,11 +31,17 @@ class SafeTrainer(Trainer):
         """Train, from the beginning or from a checkpoint.
 
         Raises:
-            UserError: the checkpoint is one of another launch (`training.sharded.check_resumable`).
+            UserError: the checkpoint is one of another launch (`training.sharded.check_resumable`), or a config of DeepSpeed
+                says other than the run's.
         """
         if isinstance(resume_from_checkpoint, str):
             check_resumable(self.accelerator, Path(resume_from_checkpoint))
-        return super().train(resume_from_checkpoint, *arguments, **options)
+        try:
+            return super().train(resume_from_checkpoint, *arguments, **options)
+        except ValueError as error:
+            if "DeepSpeed config values" not in str(error):
+                raise
+            raise UserError(f"training.deepspeed: {' '.join(str(error).split())}") from error
 
     def save_once(self) -> None:
         """Save a checkpoint of the training as it is now, unless the latest one is of this step."""
