@@ -22,6 +22,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
     "number": (int, float),
     "number or null": (int, float, type(None)),
+    "text or null": (str, type(None)),
     "text": (str,),
     "truth": (bool,),
     "list": (list,),

@@ -25,12 +25,13 @@ import torch
 from llm_jepa.durable import write
 from llm_jepa.errors import UserError
 from llm_jepa.experiments.continuing import differences
+from llm_jepa.ranks import launch_precision, launched
 from llm_jepa.training.checkpoints import latest_whole
 
 FORMAT = 1
 """Version of the run folder; it grows when a key changes its meaning or goes (docs/run-folder.md)."""
 
-PACKAGES = ("llm-jepa", "torch", "transformers", "accelerate", "datasets", "tokenizers", "peft", "numpy")
+PACKAGES = ("llm-jepa", "torch", "transformers", "accelerate", "datasets", "tokenizers", "peft", "numpy", "deepspeed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,8 @@ def environment(fingerprints: Mapping[str, str]) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "packages": versions,
         "threads": torch.get_num_threads(),
+        "processes": launched(),
+        "mixed_precision": launch_precision(),
         "devices": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
         "data": dict(fingerprints),
     }
