@@ -68,6 +68,7 @@ CONFIGS: dict[str, Case] = {
     "key twice": more("output: other\n"),
     "key without an end": more(f"{'limi' * 200}t: 2\n"),
     "class without an end": more(f"objective: {{distance: {{class_path: llm_jepa{'.jepa' * 3000}}}}}\n"),
+    "argument without an end": yaml(GOOD_CONFIG.replace("max_steps", f"max_s{'te' * 300}ps")),
     "number without an end": more(f"objective: {{weight: {'9' * 400}}}\n"),
     "number without an end in an option": option(f"--objective.weight {'9' * 400}"),
     "no model": yaml("output: out\ndata: {train: good.jsonl}\n"),

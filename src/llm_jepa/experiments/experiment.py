@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import parse_flag_from_env
 from transformers import TrainingArguments
 
-from llm_jepa.errors import UserError, nearest
+from llm_jepa.errors import UserError, nearest, shown
 from llm_jepa.experiments.training_values import check_training
 from llm_jepa.model.load import ModelConfig
 from llm_jepa.objective.jepa import JEPA
@@ -204,7 +204,7 @@ class Experiment:
             if name in _OWNED:
                 raise UserError(f"training.{name} is not set here; use {_OWNED[name]}")
             if name not in known:
-                raise UserError(f"training.{name} is no field of TrainingArguments{nearest(name, known)}")
+                raise UserError(f"training.{shown(name)} is no field of TrainingArguments{nearest(name, known)}")
         check_training(self.training)
 
     def _check_stream(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from transformers import TrainingArguments
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
-from llm_jepa.errors import UserError, nearest
+from llm_jepa.errors import UserError, nearest, shown
 
 _LEAST: Mapping[str, float] = {
     "per_device_train_batch_size": 1,
@@ -63,7 +63,7 @@ def _check_kind(name: str, value: Any, kind: str) -> None:
         _TRUTH: type(value) is bool,
     }
     if not right.get(kind, True):
-        raise UserError(f"training.{name} is {value!r}, but it is {_NAMES[kind]}{_written(value)}")
+        raise UserError(f"training.{name} is {shown(repr(value))}, but it is {_NAMES[kind]}{_written(value)}")
 
 
 def _written(value: Any) -> str:
@@ -92,4 +92,5 @@ def _check_reports(given: Any) -> None:
     for name in named:
         if name not in ("none", "all", *there):
             known = ", ".join(there) or "none"
-            raise UserError(f"training.report_to: '{name}' is not installed{nearest(name, there)}; there are: {known}")
+            missing = f"'{shown(name)}' is not installed{nearest(name, there)}"
+            raise UserError(f"training.report_to: {missing}; there are: {known}")
