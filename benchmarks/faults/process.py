@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -65,6 +66,8 @@ class Command:
         code = 1
         try:
             code = self.work(list(self.arguments))
+        except BaseException:  # noqa: BLE001 - nothing else would tell of it
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -62,7 +62,8 @@ def test_a_view_that_stands_alone_is_its_content(real_tokenizer, name, contents)
         (sample,) = Tokenizer(tokenizer).samples([example])
     for content, view in zip(contents, sample.views, strict=True):
         written = tokenizer.decode(view.ids, clean_up_tokenization_spaces=False)
-        assert written.removeprefix(" ") in (content, content.removeprefix(" "))
+        # Some tokenizers put a space before a text, and some leave the first one out when they decode.
+        assert {written, written.removeprefix(" ")} & {content, content.removeprefix(" ")}
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkContext, SpawnContext
@@ -89,8 +90,9 @@ class Processes:
             member = self._members.get(place) or self._begin(place)
             if member.news == IDLE:
                 member.news = None
-                member.channel.send(list(trials))
-                return True
+                with suppress(OSError):  # it was killed while it was idle, which `watch` will find
+                    member.channel.send(list(trials))
+                    return True
         return False
 
     def signs(self) -> frozenset[Sign]:
