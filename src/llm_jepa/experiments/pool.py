@@ -174,7 +174,8 @@ def _work(job: Job, news: Any, begin: Deadline, deadline: Deadline) -> None:
         raise Interrupted(None, 0)
 
     def tell(stage: str, done: int, total: int, detail: str = "") -> None:
-        news.put(_News(job.title, stage, done, total, detail))
+        with suppress(OSError, EOFError):  # nobody listens any more; `_follow` ends this process, with a checkpoint
+            news.put(_News(job.title, stage, done, total, detail))
 
     def train(step: int, steps: int, logs: dict[str, Any]) -> None:
         if step % 5 == 0 or step == steps:
