@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tests.distributed import runs
 from tests.distributed.cases import CASES, TOGETHER
 from tests.distributed.deepspeed_worker import TRAINED
-from tests.distributed.test_run_by_ranks import figures
+from tests.distributed.test_run_by_ranks import check_same_run, figures
 from tests.helpers import conversations, largest_difference, packed_model, train, weights
 from transformers import AutoModelForCausalLM
 
@@ -49,13 +49,7 @@ def test_a_whole_run_under_zero_is_that_of_one_process(zero: Path, tmp_path: Pat
     made = runs.described(tmp_path, "ddp", ranks=1)
     made = replace(made, model=replace(made.model, dtype="float32", lora=LoRA(rank=4) if kind == "lora" else None))
     one, two = run_experiment(made).root, zero / "runs" / kind
-    answers = sorted(path.relative_to(one) for path in one.rglob("*.jsonl") if path.name != "metrics.jsonl")
-    assert len(answers) == 6, "predictions and verdicts, of the end and of both epochs"
-    for name in answers:
-        assert (two / name).read_bytes() == (one / name).read_bytes(), name
-    assert figures(two / "results.json") == pytest.approx(figures(one / "results.json"), abs=1e-4)
-    for name in ("model/model.safetensors", "predictor.safetensors"):
-        assert largest_difference(load_file(one / name), load_file(two / name)) < 1e-5
+    check_same_run(one, two, weights=1e-5, results=1e-4)
 
 
 def test_a_run_stopped_and_resumed_under_zero_is_one_that_was_not(zero: Path) -> None:

@@ -18,18 +18,23 @@ def figures(path: Path) -> dict[str, Any]:
     return {name: value for name, value in found.items() if isinstance(value, int | float) and name not in TIMED}
 
 
+def check_same_run(one: Path, two: Path, *, weights: float, results: float) -> None:
+    """Check that two finished runs of two epochs gave the same answers, and figures and weights up to rounding."""
+    answers = sorted(path.relative_to(one) for path in one.rglob("*.jsonl") if path.name != "metrics.jsonl")
+    assert len(answers) == 6, "predictions and verdicts, of the end and of both epochs"
+    for name in answers:
+        assert (two / name).read_bytes() == (one / name).read_bytes(), name
+    assert figures(two / "results.json") == pytest.approx(figures(one / "results.json"), abs=results)
+    for name in ("model/model.safetensors", "predictor.safetensors"):
+        assert largest_difference(load_file(one / name), load_file(two / name)) < weights
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", runs.KINDS)
 def test_two_ranks_write_the_run_of_one(world: Path, kind: str, tmp_path: Path) -> None:
     runs.write_inputs(tmp_path)
     one, two = runs.run(tmp_path, kind, ranks=1).root, world / "runs" / f"{kind}-2"
-    answers = sorted(path.relative_to(one) for path in one.rglob("*.jsonl") if path.name != "metrics.jsonl")
-    assert len(answers) == 6, "predictions and verdicts, of the end and of both epochs"
-    for name in answers:
-        assert (two / name).read_bytes() == (one / name).read_bytes(), name
-    assert figures(two / "results.json") == pytest.approx(figures(one / "results.json"), abs=1e-5)
-    for name in ("model/model.safetensors", "predictor.safetensors"):
-        assert largest_difference(load_file(one / name), load_file(two / name)) < 1e-6
+    check_same_run(one, two, weights=1e-6, results=1e-5)
     assert {path.name for path in (one / "model").iterdir()} == {path.name for path in (two / "model").iterdir()}
 
 

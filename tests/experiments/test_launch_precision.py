@@ -24,6 +24,7 @@ def described(folder: Path, **training: Any) -> Experiment:
         ("bf16", {}, True),
         ("bf16", {"bf16": True}, True),
         ("bf16", {"bf16": True, "fp16": False}, True),
+        ("bf16", {"fp16": False}, True),
     ],
 )
 def test_the_arithmetic_is_that_of_the_launch(

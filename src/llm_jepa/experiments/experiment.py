@@ -245,11 +245,15 @@ class Experiment:
     def _precision(self) -> dict[str, bool]:
         """Return the arithmetic that the launch asks for, as an argument of Trainer, which has to know of it, too."""
         asked = launch_precision()
-        said = {name: bool(self.training[name]) for name in ("bf16", "fp16") if name in self.training}
-        if asked is not None and said and not said.get(asked):
-            there = ", ".join(f"training.{name}: {str(value).lower()}" for name, value in said.items())
-            raise UserError(f"{there}, but the launch computes in {asked} (mixed_precision); change one of them")
-        return {} if asked is None else {asked: True}
+        if asked is None:
+            return {}
+        for name in ("bf16", "fp16"):
+            said = self.training.get(name)
+            contradicts = said is False if name == asked else bool(said)
+            if contradicts:
+                there = f"training.{name}: {str(said).lower()}"
+                raise UserError(f"{there}, but the launch computes in {asked} (mixed_precision); change one of them")
+        return {asked: True}
 
     def _micro_batches(self, batch: int) -> int:
         """Return the micro-batches of each process in an optimizer step of `samples_per_step` samples."""

@@ -37,7 +37,10 @@ _WORDS = (
     (re.compile(r"Import path (\S+) does not correspond to a subclass of (\w+)"), r"'\1' is no \2"),
     (re.compile(r"Key must be a string, got: (.+?)\."), r"a field's name is \1; write a text"),
     (re.compile(r"Unable to load config '(.+?)' - .+"), r"expected fields with values, got: \1"),
-    (re.compile(r"maximum recursion depth exceeded.*"), "a class's name has too many parts; correct it"),
+    (
+        re.compile(r"maximum recursion depth exceeded.*"),
+        "a class's name has too many parts, or a value too many levels; correct it",
+    ),
     (re.compile(r"invalid int value"), "no whole number"),
     (re.compile(r"int too large to convert to float"), "a number has more digits than any field takes; write a smaller one"),
     (re.compile(r"invalid float value"), "no number"),

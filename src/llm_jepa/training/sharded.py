@@ -55,8 +55,8 @@ def check_resumable(accelerator: Accelerator, checkpoint: Path) -> None:
     written = {engine for name, engine in _ENGINES.items() if next(checkpoint.glob(name), None) is not None}
     if written and engine not in written:
         raise UserError(
-            f"{checkpoint.name} was written under {', '.join(written)}, and this launch is {engine}, which cannot read its "
-            "optimizer states; launch as before"
+            f"{checkpoint.name} was written under {', '.join(sorted(written))}, and this launch is {engine}, which cannot "
+            "read its optimizer states; launch as before"
         )
     parts, ranks = len(list(checkpoint.glob("global_step*/*_optim_states.pt"))), accelerator.num_processes
     if engine == "DeepSpeed" and parts != ranks:
